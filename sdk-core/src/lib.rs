@@ -1,1 +1,5 @@
-//! Placeholder of a room that the next commits furnish.
+//! Homing's wire types, and its client as a sans-IO state machine.
+#![no_std]
+extern crate alloc;
+
+pub mod wire;

@@ -1,0 +1,106 @@
+//! The JSON form of the frames: objects, one behind the other, in either direction.
+//!
+//! Owns the mapping between the wire types and JSON text: one table of fields per type serves decoding and
+//! encoding. Never allocates for a payload, never recurses on what a peer sent, never panics on any input.
+
+mod fields;
+mod scanner;
+mod value;
+mod verbs;
+
+pub use scanner::DecodeError;
+
+use super::{Command, Publication, Raw, Reply};
+use alloc::string::String;
+use scanner::Scanner;
+use value::Value;
+
+/// Checks that `text` is one JSON value, white space around it allowed.
+///
+/// # Errors
+/// Where and why it is not.
+pub fn check(text: &str) -> Result<(), DecodeError> {
+    let mut scanner = Scanner::new(text);
+    scanner.skip_value()?;
+    scanner.end()
+}
+
+/// The commands of one client frame, in order.
+#[must_use]
+pub const fn commands(frame: &str) -> Commands<'_> {
+    Commands { scanner: Scanner::new(frame) }
+}
+
+/// The replies of one server frame, in order.
+#[must_use]
+pub const fn replies(frame: &str) -> Replies<'_> {
+    Replies { scanner: Scanner::new(frame) }
+}
+
+/// See [`commands`]. Ends behind the first error: what follows a malformed command cannot be trusted.
+#[derive(Debug)]
+pub struct Commands<'a> {
+    scanner: Scanner<'a>,
+}
+
+/// See [`replies`]. Ends behind the first error: what follows a malformed reply cannot be trusted.
+#[derive(Debug)]
+pub struct Replies<'a> {
+    scanner: Scanner<'a>,
+}
+
+impl<'a> Iterator for Commands<'a> {
+    type Item = Result<Command<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.scanner.next_document(verbs::decode_command)
+    }
+}
+
+impl<'a> Iterator for Replies<'a> {
+    type Item = Result<Reply<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.scanner.next_document(verbs::decode_reply)
+    }
+}
+
+/// Appends one command to `out`; the caller puts `\n` between commands.
+pub fn encode_command(command: &Command<'_>, out: &mut String) {
+    verbs::encode_command(command, out);
+}
+
+/// Appends one reply to `out`; the caller puts `\n` between replies.
+pub fn encode_reply(reply: &Reply<'_>, out: &mut String) {
+    verbs::encode_reply(reply, out);
+}
+
+/// Appends one publication on its own, as a server stores it.
+pub fn encode_publication(publication: &Publication<'_>, out: &mut String) {
+    publication.encode(out);
+}
+
+/// Reads back what [`encode_publication`] wrote.
+///
+/// # Errors
+/// Where and why `text` is not a publication.
+pub fn decode_publication(text: &str) -> Result<Publication<'_>, DecodeError> {
+    let mut scanner = Scanner::new(text);
+    let publication = Publication::decode(&mut scanner)?;
+    scanner.end()?;
+    Ok(publication)
+}
+
+/// Appends `text` to `out` as a JSON string.
+pub fn encode_text(text: &str, out: &mut String) {
+    value::push_text(text, out);
+}
+
+/// The fields of a JSON object whose values are all text, such as the tags of a publication.
+///
+/// # Errors
+/// Where and why `raw` is not such an object.
+pub fn text_map(raw: Raw<'_>) -> Result<alloc::vec::Vec<(super::Text<'_>, super::Text<'_>)>, DecodeError> {
+    let mut scanner = Scanner::new(raw.as_str());
+    Value::decode(&mut scanner)
+}
