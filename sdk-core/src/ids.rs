@@ -1,0 +1,24 @@
+//! Names for things that would otherwise be bare integers.
+
+macro_rules! ids {
+    ($($(#[$meta:meta])* $name:ident($type:ty);)+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub $type);
+    )+};
+}
+
+ids! {
+    /// One socket. Grows with each; what comes from an older one is dropped.
+    ConnId(u32);
+    /// One shared subscription, for as long as it is in the registry. Never used twice by a client.
+    ChannelKey(u32);
+    /// One interest in a channel, as `subscribe` gave it.
+    HandleId(u32);
+    /// One call that will settle.
+    RequestId(u32);
+    /// One question to the host for a token.
+    TokenRequestId(u32);
+    /// One question to the host for endpoints.
+    EndpointRequestId(u32);
+}
