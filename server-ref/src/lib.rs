@@ -1,1 +1,5 @@
-//! Placeholder of a room that the next commits furnish.
+//! Homing's reference server: the Centrifuge client protocol over WebSocket, on an engine in memory or on
+//! Redis.
+
+pub mod clock;
+pub mod engine;

@@ -1,0 +1,123 @@
+//! The memory engine's log: a ring of publications, a head, and the idempotency keys of late.
+
+use super::{Append, Appended, Epoch, Hint, Page, Position, Read, channel::State};
+use crate::engine::{Publication, Reach};
+use std::collections::{BTreeMap, VecDeque};
+
+pub(super) struct Records {
+    /// `None` where nothing was ever kept: only keys are remembered.
+    head: Option<Position>,
+    head_until: i64,
+    publications: VecDeque<Publication>,
+    publications_until: i64,
+    keys: BTreeMap<Box<str>, (Appended, i64)>,
+    /// When the first key may have expired; keys are cleared away then, not at every append.
+    keys_checked_at: i64,
+}
+
+impl Records {
+    const fn new() -> Self {
+        Self {
+            head: None,
+            head_until: 0,
+            publications: VecDeque::new(),
+            publications_until: 0,
+            keys: BTreeMap::new(),
+            keys_checked_at: 0,
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: i64) {
+        if now >= self.publications_until {
+            self.publications = VecDeque::new();
+        }
+        if now >= self.head_until {
+            self.head = None;
+            self.publications = VecDeque::new();
+        }
+        if now >= self.keys_checked_at {
+            self.keys.retain(|_, (_, until)| *until > now);
+            self.keys_checked_at = self.keys.values().map(|(_, until)| *until).min().unwrap_or(i64::MAX);
+        }
+    }
+
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        self.head.is_none() && now >= self.head_until && self.keys.is_empty()
+    }
+
+    /// The head, made where there is none, and kept from now on for the larger of `meta_ttl` and what it had.
+    fn touch(&mut self, now: i64, meta_ttl: u64, epoch: impl FnOnce() -> Epoch) -> Position {
+        let head = *self.head.get_or_insert_with(|| Position { epoch: epoch(), offset: 0 });
+        self.head_until = self.head_until.max(now.saturating_add_unsigned(meta_ttl));
+        head
+    }
+}
+
+impl State {
+    /// Appends, and says what the listeners are to be told.
+    pub(super) fn append(
+        &mut self,
+        append: Append,
+        now: i64,
+        epoch: impl FnOnce() -> Epoch,
+    ) -> (Appended, Option<Hint>) {
+        let Append { data, meta, retention, key, .. } = append;
+        if !retention.keeps() && key.is_none() {
+            let hint = Hint::Appended(None, Publication { offset: 0, time: now, data, meta });
+            return (Appended { position: None, time: now, duplicate: false }, Some(hint));
+        }
+        let log = self.log.get_or_insert_with(|| Box::new(Records::new()));
+        log.expire(now);
+        if let Some((first, _)) = key.as_ref().and_then(|key| log.keys.get(&key.key)) {
+            return (Appended { duplicate: true, ..*first }, None);
+        }
+        let mut publication = Publication { offset: 0, time: now, data, meta };
+        let position = retention.keeps().then(|| {
+            let mut head = log.touch(now, retention.meta_ttl.max(retention.ttl), epoch);
+            head.offset += 1;
+            log.head = Some(head);
+            publication.offset = head.offset;
+            while log.publications.len() >= retention.size as usize {
+                log.publications.pop_front();
+            }
+            log.publications.push_back(publication.clone());
+            log.publications_until = now.saturating_add_unsigned(retention.ttl);
+            head
+        });
+        let appended = Appended { position, time: now, duplicate: false };
+        if let Some(key) = key {
+            let until = now.saturating_add_unsigned(key.ttl);
+            log.keys_checked_at = log.keys_checked_at.min(until);
+            log.keys.insert(key.key, (appended, until));
+        }
+        (appended, Some(Hint::Appended(position.map(|position| position.epoch), publication)))
+    }
+
+    pub(super) fn read(&mut self, read: &Read, now: i64, epoch: impl FnOnce() -> Epoch) -> Page {
+        let log = self.log.get_or_insert_with(|| Box::new(Records::new()));
+        log.expire(now);
+        let head = log.touch(now, read.meta_ttl, epoch);
+        let limit = read.limit as usize;
+        if read.since.is_some_and(|since| since.epoch != head.epoch || since.offset > head.offset) {
+            return Page { head, publications: Vec::new(), reach: Reach::Unknown };
+        }
+        let first = log.publications.front().map_or(head.offset + 1, |publication| publication.offset);
+        let index = |offset: u64| usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);
+        let (publications, reach) = if read.reverse {
+            let before = read.since.map_or(head.offset + 1, |since| since.offset);
+            let older = log.publications.iter().take(index(before)).rev().take(limit).cloned().collect();
+            (older, Reach::Complete)
+        } else {
+            let next = read.since.map_or(first, |since| since.offset + 1);
+            let newer = log.publications.iter().skip(index(next)).take(limit).cloned().collect();
+            (newer, if next < first { Reach::Trimmed } else { Reach::Complete })
+        };
+        Page { head, publications, reach }
+    }
+
+    pub(super) fn clear(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.publications = VecDeque::new();
+        }
+    }
+}
