@@ -30,7 +30,16 @@ pub mod position;
 pub mod time;
 pub mod wire;
 
+mod calls;
+mod channel;
 mod client;
+mod connection;
+mod health;
+mod log;
+mod outbound;
+mod rng;
+mod table;
+mod timers;
 
 pub use client::RealtimeClient;
 pub use config::{Config, Recovery, SubscribeOptions};

@@ -1,0 +1,255 @@
+//! Calls that settle exactly once: waiting to be sent, waiting for an answer, or over.
+//!
+//! Owns the table of calls and the table of who waits for which answer on the socket that counts. A call
+//! keeps its deadline from the moment it was made; the order of calls to one channel is the order on the
+//! wire.
+
+use crate::{
+    ChannelKey, Error, ErrorCode, HistoryQuery, Instant, Message, Output, Position, RealtimeClient,
+    RequestId, Response,
+    connection::Phase,
+    event::ClientInfo,
+    table::Table,
+    wire::{self, Outcome, Raw, Request},
+};
+use alloc::{boxed::Box, vec::Vec};
+
+/// Who waits for the answer to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    Refresh,
+    Call(RequestId),
+    Join(ChannelKey),
+    Leave,
+    SubRefresh(ChannelKey),
+    Page(ChannelKey),
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) deadline: Instant,
+    /// The command that carries it; `None`: not sent.
+    command: Option<u32>,
+    /// The channel that it belongs to; empty: none.
+    channel: Box<str>,
+    body: Body,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Publish(Box<str>),
+    History(HistoryQuery),
+    Presence,
+    PresenceStats,
+    Rpc(Box<str>, Box<str>),
+    Send(Box<str>),
+}
+
+impl Body {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Publish(data) | Self::Send(data) => data.len(),
+            Self::Rpc(method, data) => method.len() + data.len(),
+            Self::History(_) | Self::Presence | Self::PresenceStats => 0,
+        }
+    }
+
+    /// Whether doing it twice does the same as doing it once.
+    const fn is_a_question(&self) -> bool {
+        matches!(self, Self::History(_) | Self::Presence | Self::PresenceStats)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) table: Table<RequestId, Call>,
+    waiters: Table<u32, Waiter>,
+    bytes: usize,
+    unsent: usize,
+    last: u32,
+}
+
+impl Calls {
+    pub(crate) fn await_answer(&mut self, command: u32, waiter: Waiter) {
+        self.waiters.insert(command, waiter);
+    }
+
+    pub(crate) fn answered(&mut self, command: u32) -> Option<Waiter> {
+        self.waiters.remove(command)
+    }
+
+    /// The earliest deadline. Calls are made in order and wait equally long, so it is the first one's.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.table.values().next().map(|call| call.deadline)
+    }
+}
+
+impl RealtimeClient {
+    pub(crate) fn call(&mut self, channel: &str, body: Body) -> Result<RequestId, Error> {
+        self.ensure_usable()?;
+        if self.calls.table.len() >= self.config.max_requests {
+            return Err(Error::exceeded(
+                ErrorCode::QueueFull,
+                self.calls.table.len() + 1,
+                self.config.max_requests,
+            ));
+        }
+        let bytes = self.calls.bytes.saturating_add(body.bytes());
+        if bytes > self.config.max_request_bytes {
+            return Err(Error::exceeded(ErrorCode::QueueFull, bytes, self.config.max_request_bytes));
+        }
+        self.calls.bytes = bytes;
+        self.calls.last += 1;
+        self.calls.unsent += 1;
+        let id = RequestId(self.calls.last);
+        let deadline = self.now + self.config.request_timeout;
+        self.calls.table.insert(id, Call { deadline, command: None, channel: channel.into(), body });
+        self.flush_calls();
+        Ok(id)
+    }
+
+    /// Sends what can be sent. A call to a channel that is being joined waits until it is joined: the server
+    /// may allow it to subscribers only.
+    pub(crate) fn flush_calls(&mut self) {
+        if self.calls.unsent == 0 || !matches!(self.link.phase, Phase::Online(_)) {
+            return;
+        }
+        let channels = &self.channels;
+        let ready = self.calls.table.keys_where(|call| {
+            call.command.is_none() && (call.channel.is_empty() || !channels.is_joining(&call.channel))
+        });
+        for id in ready {
+            self.send_call(id);
+        }
+    }
+
+    fn send_call(&mut self, id: RequestId) {
+        let Phase::Online(live) = &mut self.link.phase else { return };
+        let Some(call) = self.calls.table.get_mut(id) else { return };
+        let channel = (&*call.channel).into();
+        self.calls.unsent -= 1;
+        if let Body::Send(data) = &call.body {
+            self.out.command(live.conn, 0, Request::Send(wire::Send { data: Some(Raw::trusted(data)) }));
+            return self.settle(id, Ok(Response::Sent));
+        }
+        let command = live.next_command();
+        call.command = Some(command);
+        self.calls.waiters.insert(command, Waiter::Call(id));
+        let request = match &call.body {
+            Body::Publish(data) => {
+                Request::Publish(wire::Publish { channel, data: Some(Raw::trusted(data)) })
+            }
+            Body::History(query) => Request::History(wire::History {
+                channel,
+                limit: query.limit,
+                since: query.since.as_ref().map(since),
+                reverse: query.reverse,
+            }),
+            Body::Presence => Request::Presence(wire::Presence { channel }),
+            Body::PresenceStats => Request::PresenceStats(wire::PresenceStats { channel }),
+            Body::Rpc(method, data) => {
+                Request::Rpc(wire::Rpc { method: (&**method).into(), data: Some(Raw::trusted(data)) })
+            }
+            Body::Send(_) => return,
+        };
+        self.out.command(live.conn, command, request);
+    }
+
+    fn settle(&mut self, id: RequestId, result: Result<Response, Error>) {
+        if let Some(call) = self.calls.table.remove(id) {
+            self.calls.bytes -= call.body.bytes();
+            match call.command {
+                Some(command) => drop(self.calls.waiters.remove(command)),
+                None if matches!(result, Ok(Response::Sent)) => {}
+                None => self.calls.unsent -= 1,
+            }
+            self.out.push(Output::Settled { request: id, result });
+        }
+    }
+
+    pub(crate) fn on_call_answered(&mut self, id: RequestId, outcome: Outcome<'_>) {
+        let response = match outcome {
+            Outcome::Error(reply) => Err(Error::from_wire(&reply)),
+            Outcome::Publish(result) => Ok(Response::Published {
+                position: (result.offset > 0).then(|| position(&result.epoch, result.offset)),
+                time: result.time,
+            }),
+            Outcome::History(result) => Ok(Response::History {
+                messages: result.publications.iter().map(Message::from_wire).collect(),
+                position: (!result.epoch.is_empty()).then(|| position(&result.epoch, result.offset)),
+            }),
+            Outcome::Presence(result) => Ok(Response::Presence(
+                result.presence.iter().map(|(_, info)| ClientInfo::from_wire(info)).collect(),
+            )),
+            Outcome::PresenceStats(result) => {
+                Ok(Response::PresenceStats { clients: result.num_clients, users: result.num_users })
+            }
+            Outcome::Rpc(result) => Ok(Response::Rpc(result.data.unwrap_or(Raw::trusted("null")).into())),
+            // A server may leave out a result whose fields are all zero.
+            Outcome::Empty => match self.calls.table.get(id).map(|call| &call.body) {
+                Some(Body::Publish(_)) => Ok(Response::Published { position: None, time: 0 }),
+                Some(Body::Rpc(..)) => Ok(Response::Rpc(Raw::trusted("null").into())),
+                _ => Err(Error::new(ErrorCode::Protocol)),
+            },
+            _ => Err(Error::new(ErrorCode::Protocol)),
+        };
+        self.settle(id, response);
+    }
+
+    /// The connection is gone: questions are asked again on the next one, the rest has an unknown end.
+    pub(crate) fn calls_lost(&mut self) {
+        self.calls.waiters.clear();
+        let mut lost = Vec::new();
+        for id in self.calls.table.keys_where(|call| call.command.is_some()) {
+            match self.calls.table.get_mut(id) {
+                Some(call) if call.body.is_a_question() => {
+                    call.command = None;
+                    self.calls.unsent += 1;
+                }
+                _ => lost.push(id),
+            }
+        }
+        for id in lost {
+            self.settle(id, Err(Error::new(ErrorCode::OutcomeUnknown)));
+        }
+    }
+
+    pub(crate) fn on_calls_due(&mut self) {
+        let now = self.now;
+        for id in self.calls.table.keys_where(|call| call.deadline <= now) {
+            self.give_up(id, ErrorCode::NotSent);
+        }
+    }
+
+    /// Ends a call without an answer; `unsent` tells why if it never left.
+    pub(crate) fn give_up(&mut self, id: RequestId, unsent: ErrorCode) {
+        let Some(call) = self.calls.table.get(id) else { return };
+        let mut error = match call.command {
+            None => Error::new(unsent),
+            Some(_) => Error::new(ErrorCode::OutcomeUnknown),
+        };
+        error.retryable |= call.body.is_a_question();
+        self.settle(id, Err(error));
+    }
+
+    pub(crate) fn give_up_all(&mut self, code: ErrorCode) {
+        for id in self.calls.table.keys_where(|_| true) {
+            self.settle(id, Err(Error::new(code)));
+        }
+    }
+
+    /// What waits to be sent will not be: the app said so.
+    pub(crate) fn give_up_unsent(&mut self) {
+        for id in self.calls.table.keys_where(|call| call.command.is_none()) {
+            self.give_up(id, ErrorCode::Disconnected);
+        }
+    }
+}
+
+pub(crate) fn position(epoch: &str, offset: u64) -> Position {
+    Position { epoch: epoch.into(), offset }
+}
+
+pub(crate) fn since(position: &Position) -> wire::Since<'_> {
+    wire::Since { offset: position.offset, epoch: (&*position.epoch).into() }
+}

@@ -1,0 +1,125 @@
+//! One shared subscription and those who hold it.
+
+mod registry;
+
+pub(crate) use registry::Registry;
+
+use crate::{
+    ChannelEvent, ChannelKey, HandleId, Instant, Json, Position, RealtimeClient, Reason, SubscribeOptions,
+    SubscriptionState, TokenRequestId, connection::token::Refresh, log::recovery::Repair, outbound::Outbound,
+    wire,
+};
+use alloc::{boxed::Box, vec::Vec};
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) key: ChannelKey,
+    pub(crate) name: Box<str>,
+    /// Who is interested; the last one to leave ends the subscription.
+    pub(crate) handles: Vec<HandleId>,
+    /// When the channel is left for good, unless somebody joins again before.
+    pub(crate) linger: Option<Instant>,
+    pub(crate) options: SubscribeOptions,
+    /// The server made this subscription; it is not the client's to end.
+    pub(crate) server_side: bool,
+    pub(crate) state: State,
+    /// The last message that was delivered, or where the reader began.
+    pub(crate) position: Option<Position>,
+    pub(crate) retention: Option<wire::Retention>,
+    pub(crate) data: Option<Json>,
+    /// Failed attempts to subscribe or to read history since the last success.
+    pub(crate) failures: u32,
+    pub(crate) token: Box<str>,
+    pub(crate) asked: Option<(TokenRequestId, Instant)>,
+    pub(crate) refresh: Refresh,
+    /// The server called the last token expired, and a fresh one was fetched without a wait.
+    pub(crate) renewed_at_once: bool,
+}
+
+/// Where a subscription stands. "Subscribed" means that the server confirmed it on the socket that counts.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Wanted; joined when there is a connection.
+    Offline,
+    /// Refused for now.
+    Waiting { until: Instant },
+    /// A token is on its way.
+    Authorising,
+    /// The server has been asked; the answer to any other command changes nothing.
+    Joining { command: u32, deadline: Instant },
+    /// Confirmed; the next message is the one behind `position`.
+    Live,
+    /// Confirmed; what was missed is being read from the history, live messages are held back.
+    Repairing(Repair),
+    /// Ended for good.
+    Ended,
+}
+
+impl Channel {
+    pub(crate) fn is_subscribed(&self) -> bool {
+        matches!(self.state, State::Live | State::Repairing(_))
+    }
+
+    pub(crate) fn is_cache(&self) -> bool {
+        self.options.recovery == crate::Recovery::Cache
+            || self.retention.as_ref().is_some_and(|retention| retention.cache)
+    }
+
+    pub(crate) fn public_state(&self) -> SubscriptionState {
+        match self.state {
+            State::Ended => SubscriptionState::Unsubscribed,
+            State::Live | State::Repairing(_) => SubscriptionState::Subscribed,
+            _ => SubscriptionState::Subscribing,
+        }
+    }
+
+    /// Tells the app, as long as somebody holds the channel.
+    pub(crate) fn tell(&self, event: ChannelEvent, out: &mut Outbound) {
+        if !self.handles.is_empty() || self.server_side {
+            out.channel(self.key, event);
+        }
+    }
+}
+
+impl RealtimeClient {
+    pub(crate) fn on_member(
+        &mut self,
+        key: ChannelKey,
+        info: &wire::ClientInfo<'_>,
+        event: fn(crate::ClientInfo) -> ChannelEvent,
+    ) {
+        if let Some(channel) = self.channels.get(key).filter(|channel| channel.is_subscribed()) {
+            channel.tell(event(crate::ClientInfo::from_wire(info)), &mut self.out);
+        }
+    }
+
+    pub(crate) fn on_linger_over(&mut self) {
+        let now = self.now;
+        for key in self.channels.keys_where(|channel| channel.linger.is_some_and(|at| at <= now)) {
+            self.forget_channel(key);
+        }
+    }
+
+    /// Removes a channel, and tells the server if it may know of it.
+    pub(crate) fn forget_channel(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.remove(key) else { return };
+        if channel.is_subscribed() || matches!(channel.state, State::Joining { .. }) {
+            self.send_unsubscribe(&channel.name);
+        }
+    }
+
+    /// The connection is gone, and every confirmation with it.
+    pub(crate) fn channels_lost(&mut self, reason: &Reason) {
+        self.channels.leaves.clear();
+        for channel in self.channels.iter_mut() {
+            let was_subscribed = channel.is_subscribed();
+            if !matches!(channel.state, State::Ended) {
+                channel.state = State::Offline;
+                channel.refresh = Refresh::Never;
+            }
+            if was_subscribed {
+                channel.tell(ChannelEvent::Subscribing(reason.clone()), &mut self.out);
+            }
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! No hole in a channel: contiguity of live messages, repair from history, one gap for what is gone.
+//!
+//! The rule is short: a message is delivered if it is the next one; an older one is a duplicate; a newer one
+//! is held back while the history is read page by page up to it. What the history no longer has is one gap,
+//! told before anything newer. The position moves before the app hears of the message.
+
+use crate::{
+    ChannelEvent, ChannelKey, Error, ErrorCode, Gap, GapReason, Instant, Message, Position, RealtimeClient,
+    Reason,
+    calls::{Waiter, position, since},
+    channel::{Channel, State},
+    connection::{Phase, backoff},
+    outbound::Outbound,
+    wire::{self, Outcome, Request},
+};
+use alloc::collections::VecDeque;
+
+/// History that is being read to close a hole.
+#[derive(Debug, Default)]
+pub(crate) struct Repair {
+    /// The page that is on its way, and until when.
+    page: Option<(u32, Instant)>,
+    /// When to ask again after a failure.
+    pub(crate) retry_at: Option<Instant>,
+    /// The offset up to which messages are known to exist.
+    head: u64,
+    /// Something is lost whatever the pages bring: where it begins, and why. Told with the first page.
+    lost: Option<(Position, GapReason)>,
+    /// Live messages that came meanwhile.
+    held: VecDeque<Message>,
+}
+
+impl Repair {
+    pub(crate) fn page_deadline(&self) -> Option<Instant> {
+        self.page.map(|(_, deadline)| deadline)
+    }
+}
+
+fn gap(from: Position, to: Position, reason: GapReason) -> ChannelEvent {
+    ChannelEvent::Gap(Gap { from, to, reason })
+}
+
+fn behind(position: &Position) -> Position {
+    Position { epoch: position.epoch.clone(), offset: position.offset + 1 }
+}
+
+impl Channel {
+    /// Moves the position, then tells the app.
+    fn deliver(&mut self, message: Message, out: &mut Outbound) {
+        if let Some(position) = &mut self.position
+            && message.offset > 0
+        {
+            position.offset = message.offset;
+        }
+        self.tell(ChannelEvent::Message(message), out);
+    }
+
+    /// How far the reader has come; `None`: positions are not kept, or this message has none.
+    fn reached(&self, offset: u64) -> Option<u64> {
+        self.position.as_ref().filter(|_| offset > 0).map(|position| position.offset)
+    }
+
+    /// Whether the message at `offset` is the next one.
+    pub(crate) fn is_next(&self, offset: u64) -> bool {
+        match self.reached(offset) {
+            None => true,
+            Some(reached) if self.is_cache() => offset > reached,
+            Some(reached) => offset == reached + 1,
+        }
+    }
+
+    /// Declares lost what lies between the position and `offset`, if anything does, and moves there.
+    fn skip_to(
+        &mut self,
+        offset: u64,
+        lost: Option<(Position, GapReason)>,
+        otherwise: GapReason,
+        out: &mut Outbound,
+    ) {
+        let Some(reached) = &mut self.position else { return };
+        if lost.is_none() && reached.offset >= offset {
+            return;
+        }
+        let (from, reason) = lost.unwrap_or_else(|| (behind(reached), otherwise));
+        reached.offset = reached.offset.max(offset);
+        let to = reached.clone();
+        self.tell(gap(from, to, reason), out);
+    }
+
+    /// Takes messages in ascending order, as history or a recovery brings them.
+    fn take_page(
+        &mut self,
+        publications: &[wire::Publication<'_>],
+        lost: &mut Option<(Position, GapReason)>,
+        out: &mut Outbound,
+    ) {
+        for publication in publications {
+            let offset = publication.offset;
+            if self.reached(offset).is_some_and(|reached| offset <= reached) {
+                continue;
+            }
+            if offset > 0 {
+                self.skip_to(offset - 1, lost.take(), GapReason::Retention, out);
+            }
+            self.deliver(Message::from_wire(publication), out);
+        }
+    }
+}
+
+impl RealtimeClient {
+    pub(crate) fn on_publication(&mut self, key: ChannelKey, publication: &wire::Publication<'_>) {
+        let max_held = self.config.max_held;
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let offset = publication.offset;
+        if channel.reached(offset).is_some_and(|reached| offset <= reached) {
+            return;
+        }
+        if let State::Repairing(repair) = &mut channel.state {
+            // What does not fit is read from the history again.
+            if repair.held.len() >= max_held {
+                repair.head = repair.held.iter().map(|held| held.offset).fold(repair.head, u64::max);
+                repair.held.clear();
+            }
+            return repair.held.push_back(Message::from_wire(publication));
+        }
+        if !matches!(channel.state, State::Live) {
+            return;
+        }
+        if channel.is_next(offset) {
+            return channel.deliver(Message::from_wire(publication), &mut self.out);
+        }
+        let held = VecDeque::from([Message::from_wire(publication)]);
+        self.repair(key, Repair { head: offset - 1, held, ..Repair::default() });
+    }
+
+    /// Continues from where the reader stood to where the channel stands.
+    pub(crate) fn recover(
+        &mut self,
+        key: ChannelKey,
+        before: Option<Position>,
+        head: Option<Position>,
+        publications: &[wire::Publication<'_>],
+    ) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(head) = head else {
+            // The channel keeps no positions any more, so nothing can be said of what was missed.
+            if let Some(before) = before {
+                let from = behind(&before);
+                channel.tell(gap(from.clone(), from, GapReason::HistoryUnavailable), &mut self.out);
+            }
+            return;
+        };
+        let Some(before) = before else {
+            channel.position = Some(Position { epoch: head.epoch, offset: 0 });
+            // A cache brings its newest value at once.
+            for publication in publications {
+                channel.deliver(Message::from_wire(publication), &mut self.out);
+            }
+            if let Some(position) = &mut channel.position {
+                position.offset = head.offset;
+            }
+            return;
+        };
+        if channel.is_cache() {
+            let newest = publications
+                .last()
+                .filter(|newest| before.epoch != head.epoch || newest.offset > before.offset);
+            channel.position = Some(head);
+            if let Some(newest) = newest {
+                channel.deliver(Message::from_wire(newest), &mut self.out);
+            }
+            return;
+        }
+        if before.epoch == head.epoch && head.offset < before.offset {
+            let from = Position { epoch: head.epoch.clone(), offset: head.offset + 1 };
+            channel.position = Some(head);
+            return channel.tell(gap(from, before, GapReason::Rewound), &mut self.out);
+        }
+        let mut lost = None;
+        let same = before.epoch == head.epoch;
+        channel.position = Some(if same {
+            before
+        } else {
+            lost = Some((behind(&before), GapReason::EpochChanged));
+            position(&head.epoch, 0)
+        });
+        channel.take_page(publications, &mut lost, &mut self.out);
+        self.repair(key, Repair { head: head.offset, lost, ..Repair::default() });
+    }
+
+    fn repair(&mut self, key: ChannelKey, repair: Repair) {
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.state = State::Repairing(repair);
+            self.repair_on(key);
+        }
+    }
+
+    /// Asks for the next page, or goes live where nothing is missing any more.
+    fn repair_on(&mut self, key: ChannelKey) {
+        let Self { channels, out, .. } = self;
+        let Some(channel) = channels.get_mut(key) else { return };
+        loop {
+            let State::Repairing(repair) = &mut channel.state else { return };
+            let reached = channel.position.as_ref().map_or(0, |position| position.offset);
+            if reached < repair.head {
+                break;
+            }
+            if let Some((from, reason)) = repair.lost.take() {
+                // The new generation has nothing yet: what was lost ends where it begins.
+                let to = channel.position.clone().unwrap_or_else(|| from.clone());
+                channel.tell(gap(from, to, reason), out);
+                continue;
+            }
+            match repair.held.pop_front() {
+                None => {
+                    channel.state = State::Live;
+                    return;
+                }
+                Some(message) if message.offset > 0 && message.offset <= reached => {}
+                Some(message) if message.offset == 0 || message.offset == reached + 1 => {
+                    channel.deliver(message, out);
+                }
+                Some(message) => {
+                    repair.head = message.offset - 1;
+                    repair.held.push_front(message);
+                }
+            }
+        }
+        self.request_page(key);
+    }
+
+    fn request_page(&mut self, key: ChannelKey) {
+        let deadline = self.now + self.config.request_timeout;
+        let Phase::Online(live) = &mut self.link.phase else { return };
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let State::Repairing(repair) = &mut channel.state else { return };
+        let command = live.next_command();
+        repair.page = Some((command, deadline));
+        repair.retry_at = None;
+        self.calls.await_answer(command, Waiter::Page(key));
+        let history = wire::History {
+            channel: (&*channel.name).into(),
+            limit: i32::try_from(live.history_page).unwrap_or(i32::MAX),
+            since: channel.position.as_ref().map(since),
+            reverse: false,
+        };
+        self.out.command(live.conn, command, Request::History(history));
+    }
+
+    pub(crate) fn on_page(&mut self, key: ChannelKey, answered: u32, outcome: &Outcome<'_>) {
+        let Self { channels, out, .. } = self;
+        let Some(channel) = channels.get_mut(key) else { return };
+        let State::Repairing(repair) = &mut channel.state else { return };
+        if repair.page.is_none_or(|(command, _)| command != answered) {
+            return;
+        }
+        repair.page = None;
+        match outcome {
+            Outcome::History(result) => {
+                channel.failures = 0;
+                if result.epoch.is_empty() {
+                    return self.on_protocol_error("a page of history without an epoch");
+                }
+                let Some(reached) = &mut channel.position else { return };
+                let head = repair.head;
+                let mut lost = repair.lost.take();
+                if *result.epoch != *reached.epoch {
+                    // Made anew between two pages: what was held counts another generation.
+                    lost = Some(lost.unwrap_or_else(|| (behind(reached), GapReason::EpochChanged)));
+                    *reached = position(&result.epoch, 0);
+                    *repair = Repair { head: result.offset, lost, ..Repair::default() };
+                } else if result.publications.iter().all(|publication| publication.offset <= reached.offset) {
+                    // Nothing newer is kept, although something newer was seen to exist.
+                    let rewound = (result.offset < head).then_some(result.offset);
+                    if rewound.is_some() {
+                        *repair = Repair::default();
+                    }
+                    let reason = if rewound.is_some() { GapReason::Rewound } else { GapReason::Retention };
+                    channel.skip_to(head, lost, reason, out);
+                    // A log that lost its tail counts on from there; what follows must not look like known.
+                    if let (Some(position), Some(top)) = (&mut channel.position, rewound) {
+                        position.offset = top;
+                    }
+                } else {
+                    channel.take_page(&result.publications, &mut lost, out);
+                }
+                self.repair_on(key);
+            }
+            Outcome::Error(reply) => self.on_page_refused(key, reply),
+            _ => self.on_protocol_error("the answer to history is of another kind"),
+        }
+    }
+
+    fn on_page_refused(&mut self, key: ChannelKey, reply: &wire::ErrorReply<'_>) {
+        let error = Error::from_wire(reply);
+        if error.code == ErrorCode::UnrecoverablePosition {
+            return self.rejoin(key, Reason::of(&error));
+        }
+        if reply.temporary || reply.code < 100 {
+            return self.repair_later(key);
+        }
+        let Self { channels, out, .. } = self;
+        let Some(channel) = channels.get_mut(key) else { return };
+        let State::Repairing(repair) = &mut channel.state else { return };
+        let (head, lost) = (repair.head, repair.lost.take());
+        channel.skip_to(head, lost, GapReason::HistoryUnavailable, out);
+        self.repair_on(key);
+    }
+
+    fn repair_later(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let wait = backoff::delay(&self.config, channel.failures, None, &mut self.rng);
+        channel.failures = channel.failures.saturating_add(1);
+        if let State::Repairing(repair) = &mut channel.state {
+            repair.page = None;
+            repair.retry_at = Some(self.now + wait);
+        }
+    }
+
+    /// Pages that were not answered in time, and pages whose wait after a failure is over.
+    pub(crate) fn on_repair_due(&mut self) {
+        let now = self.now;
+        for key in self.channels.keys_where(|channel| channel.repair_deadline().is_some_and(|at| at <= now)) {
+            let Some(channel) = self.channels.get_mut(key) else { continue };
+            let State::Repairing(repair) = &mut channel.state else { continue };
+            match repair.page {
+                Some((command, _)) => {
+                    self.calls.answered(command);
+                    self.repair_later(key);
+                }
+                None => self.request_page(key),
+            }
+        }
+    }
+}
+
+impl Channel {
+    pub(crate) fn repair_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Repairing(repair) => repair.page_deadline().or(repair.retry_at),
+            _ => None,
+        }
+    }
+}
