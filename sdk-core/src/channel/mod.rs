@@ -5,9 +5,9 @@ mod registry;
 pub(crate) use registry::Registry;
 
 use crate::{
-    ChannelEvent, ChannelKey, HandleId, Instant, Json, Position, RealtimeClient, Reason, SubscribeOptions,
-    SubscriptionState, TokenRequestId, connection::token::Refresh, log::recovery::Repair, outbound::Outbound,
-    wire,
+    ChannelEvent, ChannelKey, GapReason, HandleId, Instant, Json, Position, RealtimeClient, Reason,
+    SubscribeOptions, SubscriptionState, TokenRequestId, connection::token::Refresh, log::recovery::Repair,
+    outbound::Outbound, wire,
 };
 use alloc::{boxed::Box, vec::Vec};
 
@@ -25,6 +25,8 @@ pub(crate) struct Channel {
     pub(crate) state: State,
     /// The last message that was delivered, or where the reader began.
     pub(crate) position: Option<Position>,
+    /// What will not come whatever else is read: where it begins, and why. Told before the next message.
+    pub(crate) lost: Option<(Position, GapReason)>,
     pub(crate) retention: Option<wire::Retention>,
     pub(crate) data: Option<Json>,
     /// Failed attempts to subscribe or to read history since the last success.

@@ -76,6 +76,7 @@ impl Registry {
                 server_side,
                 state: State::Offline,
                 position: options.since.clone(),
+                lost: None,
                 retention: None,
                 data: None::<Json>,
                 failures: 0,

@@ -24,8 +24,6 @@ pub(crate) struct Repair {
     pub(crate) retry_at: Option<Instant>,
     /// The offset up to which messages are known to exist.
     head: u64,
-    /// Something is lost whatever the pages bring: where it begins, and why. Told with the first page.
-    lost: Option<(Position, GapReason)>,
     /// Live messages that came meanwhile.
     held: VecDeque<Message>,
 }
@@ -69,38 +67,35 @@ impl Channel {
         }
     }
 
-    /// Declares lost what lies between the position and `offset`, if anything does, and moves there.
-    fn skip_to(
-        &mut self,
-        offset: u64,
-        lost: Option<(Position, GapReason)>,
-        otherwise: GapReason,
-        out: &mut Outbound,
-    ) {
+    /// Declares lost what lies between the position and `offset`, with what was known to be lost before, if
+    /// there is anything, and moves there.
+    fn skip_to(&mut self, offset: u64, reason: GapReason, out: &mut Outbound) {
         let Some(reached) = &mut self.position else { return };
+        let lost = self.lost.take();
         if lost.is_none() && reached.offset >= offset {
             return;
         }
-        let (from, reason) = lost.unwrap_or_else(|| (behind(reached), otherwise));
+        let (from, reason) = lost.unwrap_or_else(|| (behind(reached), reason));
         reached.offset = reached.offset.max(offset);
         let to = reached.clone();
         self.tell(gap(from, to, reason), out);
     }
 
+    /// The channel was made anew: all from the position on is lost, and the reader begins again at the start.
+    fn begin_epoch(&mut self, before: &Position, epoch: &str) {
+        self.lost.get_or_insert_with(|| (behind(before), GapReason::EpochChanged));
+        self.position = Some(position(epoch, 0));
+    }
+
     /// Takes messages in ascending order, as history or a recovery brings them.
-    fn take_page(
-        &mut self,
-        publications: &[wire::Publication<'_>],
-        lost: &mut Option<(Position, GapReason)>,
-        out: &mut Outbound,
-    ) {
+    fn take_page(&mut self, publications: &[wire::Publication<'_>], out: &mut Outbound) {
         for publication in publications {
             let offset = publication.offset;
             if self.reached(offset).is_some_and(|reached| offset <= reached) {
                 continue;
             }
             if offset > 0 {
-                self.skip_to(offset - 1, lost.take(), GapReason::Retention, out);
+                self.skip_to(offset - 1, GapReason::Retention, out);
             }
             self.deliver(Message::from_wire(publication), out);
         }
@@ -145,7 +140,7 @@ impl RealtimeClient {
         let Some(head) = head else {
             // The channel keeps no positions any more, so nothing can be said of what was missed.
             if let Some(before) = before {
-                let from = behind(&before);
+                let from = channel.lost.take().map_or_else(|| behind(&before), |(from, _)| from);
                 channel.tell(gap(from.clone(), from, GapReason::HistoryUnavailable), &mut self.out);
             }
             return;
@@ -176,16 +171,13 @@ impl RealtimeClient {
             channel.position = Some(head);
             return channel.tell(gap(from, before, GapReason::Rewound), &mut self.out);
         }
-        let mut lost = None;
-        let same = before.epoch == head.epoch;
-        channel.position = Some(if same {
-            before
+        if before.epoch == head.epoch {
+            channel.position = Some(before);
         } else {
-            lost = Some((behind(&before), GapReason::EpochChanged));
-            position(&head.epoch, 0)
-        });
-        channel.take_page(publications, &mut lost, &mut self.out);
-        self.repair(key, Repair { head: head.offset, lost, ..Repair::default() });
+            channel.begin_epoch(&before, &head.epoch);
+        }
+        channel.take_page(publications, &mut self.out);
+        self.repair(key, Repair { head: head.offset, ..Repair::default() });
     }
 
     fn repair(&mut self, key: ChannelKey, repair: Repair) {
@@ -205,10 +197,9 @@ impl RealtimeClient {
             if reached < repair.head {
                 break;
             }
-            if let Some((from, reason)) = repair.lost.take() {
+            if channel.lost.is_some() {
                 // The new generation has nothing yet: what was lost ends where it begins.
-                let to = channel.position.clone().unwrap_or_else(|| from.clone());
-                channel.tell(gap(from, to, reason), out);
+                channel.skip_to(0, GapReason::EpochChanged, out);
                 continue;
             }
             match repair.held.pop_front() {
@@ -263,12 +254,11 @@ impl RealtimeClient {
                 }
                 let Some(reached) = &mut channel.position else { return };
                 let head = repair.head;
-                let mut lost = repair.lost.take();
                 if *result.epoch != *reached.epoch {
                     // Made anew between two pages: what was held counts another generation.
-                    lost = Some(lost.unwrap_or_else(|| (behind(reached), GapReason::EpochChanged)));
-                    *reached = position(&result.epoch, 0);
-                    *repair = Repair { head: result.offset, lost, ..Repair::default() };
+                    let before = reached.clone();
+                    *repair = Repair { head: result.offset, ..Repair::default() };
+                    channel.begin_epoch(&before, &result.epoch);
                 } else if result.publications.iter().all(|publication| publication.offset <= reached.offset) {
                     // Nothing newer is kept, although something newer was seen to exist.
                     let rewound = (result.offset < head).then_some(result.offset);
@@ -276,13 +266,13 @@ impl RealtimeClient {
                         *repair = Repair::default();
                     }
                     let reason = if rewound.is_some() { GapReason::Rewound } else { GapReason::Retention };
-                    channel.skip_to(head, lost, reason, out);
+                    channel.skip_to(head, reason, out);
                     // A log that lost its tail counts on from there; what follows must not look like known.
                     if let (Some(position), Some(top)) = (&mut channel.position, rewound) {
                         position.offset = top;
                     }
                 } else {
-                    channel.take_page(&result.publications, &mut lost, out);
+                    channel.take_page(&result.publications, out);
                 }
                 self.repair_on(key);
             }
@@ -302,8 +292,8 @@ impl RealtimeClient {
         let Self { channels, out, .. } = self;
         let Some(channel) = channels.get_mut(key) else { return };
         let State::Repairing(repair) = &mut channel.state else { return };
-        let (head, lost) = (repair.head, repair.lost.take());
-        channel.skip_to(head, lost, GapReason::HistoryUnavailable, out);
+        let head = repair.head;
+        channel.skip_to(head, GapReason::HistoryUnavailable, out);
         self.repair_on(key);
     }
 
@@ -324,6 +314,8 @@ impl RealtimeClient {
             let Some(channel) = self.channels.get_mut(key) else { continue };
             let State::Repairing(repair) = &mut channel.state else { continue };
             match repair.page {
+                // One lost answer may be the server's fault; two in a row are the connection's.
+                Some(_) if channel.failures > 0 => return self.fail(ErrorCode::SubscribeTimedOut),
                 Some((command, _)) => {
                     self.calls.answered(command);
                     self.repair_later(key);
