@@ -309,7 +309,7 @@ impl Server {
         result.epoch = log.epoch.clone().into();
         result.offset = log.offset;
         result.was_recovering = subscribe.recover;
-        result.homing = behaviour.extras.then(|| Retention { size: 0, ttl: 0, cache: behaviour.cache });
+        result.homing = behaviour.extras.then_some(Retention { size: 0, ttl: 0, cache: behaviour.cache });
         let missed: Vec<_> = if behaviour.cache {
             log.kept
                 .iter()
