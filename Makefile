@@ -1,0 +1,81 @@
+# The commands of the house. CI runs the same ones (.ci/run calls lint and test).
+# What a target needs is installed or asked for by the scripts in tests/setup/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Tools that this Makefile installs stay in the project. The same version of
+# wasm-bindgen stands in sdk-wasm/Cargo.toml; `make versions` compares the two.
+WASM_BINDGEN_VERSION := 0.2.130
+TOOLS := $(CURDIR)/.cache/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+export WASM_BINDGEN_VERSION TOOLS
+
+SETUP := tests/setup
+OFFICIAL := tests/conformance/official-client
+GO_PEER := tests/conformance/go-server
+HAVE_GO := $(shell command -v go)
+
+# In the order in which they run: the quick ones first.
+SUITES := rust
+ifneq ($(HAVE_GO),)
+SUITES += conformance-peer
+else
+export ABSENT := conformance-peer (go is not installed, so the Centrifuge peer cannot be built)
+endif
+
+##@ For everyone
+
+.PHONY: help
+help: ## list the targets
+	@awk -f $(SETUP)/help.awk $(MAKEFILE_LIST)
+
+.PHONY: test
+test: setup-rust setup-node setup-debian ## install what the tests need, then run every suite
+	@$(SETUP)/suites.sh $(SUITES)
+
+.PHONY: lint
+lint: setup-rust lint-rust lint-shell ## formatting, clippy, the wasm target, shell scripts, TypeScript
+
+##@ Single suites and steps
+
+.PHONY: setup-rust setup-node setup-debian setup-wasm
+setup-rust: ## check the Rust toolchain named in rust-toolchain.toml
+	@$(SETUP)/rust.sh
+setup-node: ## check Node
+	@$(SETUP)/node.sh
+setup-debian: ## install Redis, Chromium and its driver where they are missing
+	@$(SETUP)/debian.sh
+setup-wasm: setup-rust ## install the pinned wasm-bindgen into .cache/tools
+	@$(SETUP)/wasm-bindgen.sh
+
+.PHONY: versions
+versions: ## print and compare the versions that must agree
+	@$(SETUP)/versions.sh
+
+.PHONY: test-rust
+test-rust: setup-rust setup-debian ## cargo tests of the workspace, with a Redis that the tests start
+	cargo test --workspace --no-fail-fast
+
+.PHONY: test-conformance-peer
+test-conformance-peer: setup-node go-peer ## the official client against the Go peer (needs go)
+	@$(SETUP)/npm.sh $(OFFICIAL)
+	cd $(OFFICIAL) && HOMING_PEER=$(CURDIR)/target/go-peer node --test
+
+.PHONY: go-peer
+go-peer: ## build the Centrifuge server that tests and benchmarks compare with
+	@mkdir -p target
+	cd $(GO_PEER) && go vet ./... && go build -o $(CURDIR)/target/go-peer .
+
+.PHONY: lint-rust
+lint-rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo check --target wasm32-unknown-unknown -p homing-core -p homing-wasm
+
+.PHONY: lint-shell
+lint-shell:
+	@$(SETUP)/shellcheck.sh
