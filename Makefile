@@ -61,9 +61,11 @@ test-rust: setup-rust setup-debian ## cargo tests of the workspace, with a Redis
 	cargo test --workspace --no-fail-fast
 
 .PHONY: test-conformance-peer
-test-conformance-peer: setup-node go-peer ## the official client against the Go peer (needs go)
+test-conformance-peer: setup-rust setup-node go-peer ## the official client against the Go peer (needs go)
 	@$(SETUP)/npm.sh $(OFFICIAL)
-	cd $(OFFICIAL) && HOMING_PEER=$(CURDIR)/target/go-peer node --test
+	cargo build -p homing-tests --bin fault-proxy
+	cd $(OFFICIAL) && HOMING_PEER=$(CURDIR)/target/go-peer \
+		HOMING_FAULT_PROXY=$(CURDIR)/target/debug/fault-proxy node --test
 
 .PHONY: go-peer
 go-peer: ## build the Centrifuge server that tests and benchmarks compare with

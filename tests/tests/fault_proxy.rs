@@ -1,4 +1,5 @@
 //! The fault proxy itself: what it promises to do to bytes, over real sockets.
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -1,0 +1,116 @@
+// Starts the programs that a test talks to, each on a free port: the server under
+// test and the fault proxy. The programs are built before; their paths come in
+// HOMING_PEER (any server with the Go peer's flags and control endpoints) and
+// HOMING_FAULT_PROXY. Nothing outlives the test file: both end with their parent.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import readline from 'node:readline';
+import { within } from './waiting.mjs';
+
+const required = (name) => {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} must name the program to test; run this through make`);
+  return value;
+};
+
+const running = new Set();
+process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+const start = async (program, args) => {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  const lines = readline.createInterface({ input: child.stdout });
+  const failed = once(child, 'exit').then(([code]) => {
+    throw new Error(`${program} ended with ${code} before it was ready`);
+  });
+  const [line] = await within(20_000, Promise.race([once(lines, 'line'), failed]), `${program} to start`);
+  failed.catch(() => {});
+  return { child, lines, line };
+};
+
+const stopped = async (child, signal) => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await within(10_000, gone, 'a program to end');
+};
+
+/** A server under test: its WebSocket url, and orders that make it act by itself. */
+export class Server {
+  static async start({ listen = '127.0.0.1:0', ...flags } = {}) {
+    const args = ['--listen', listen];
+    for (const [name, value] of Object.entries(flags)) args.push(`--${name}=${value}`);
+    const { child, line } = await start(required('HOMING_PEER'), args);
+    return new Server(child, /(\S+:\d+)\s*$/.exec(line)[1]);
+  }
+
+  constructor(child, address) {
+    this.child = child;
+    this.address = address;
+    this.url = `ws://${address}/connection/websocket`;
+  }
+
+  publish(channel, data) {
+    return this.#order('publish', { channel, data });
+  }
+
+  unsubscribe(user, channel, code, reason = 'by order') {
+    return this.#order('unsubscribe', { user, channel, code, reason });
+  }
+
+  disconnect(user, code, reason = 'by order') {
+    return this.#order('disconnect', { user, code, reason });
+  }
+
+  kill() {
+    return stopped(this.child, 'SIGKILL');
+  }
+
+  async #order(verb, body) {
+    const response = await fetch(`http://${this.address}/control/${verb}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`${verb}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+}
+
+/** The network between a client and a server, which breaks on command. */
+export class FaultProxy {
+  static async start(upstream) {
+    const { child, line } = await start(required('HOMING_FAULT_PROXY'), [upstream]);
+    const { listen, control } = JSON.parse(line);
+    const [host, port] = control.split(':');
+    const socket = net.connect(Number(port), host);
+    await once(socket, 'connect');
+    return new FaultProxy(child, listen, socket);
+  }
+
+  constructor(child, address, socket) {
+    this.child = child;
+    this.address = address;
+    this.url = `ws://${address}/connection/websocket`;
+    this.socket = socket;
+    this.answers = readline.createInterface({ input: socket });
+  }
+
+  /** Sends one command of the control protocol, such as "down" or "delay 50". */
+  async tell(command) {
+    const answer = once(this.answers, 'line');
+    this.socket.write(`${command}\n`);
+    const [line] = await within(5_000, answer, `the proxy's answer to ${command}`);
+    if (line.startsWith('error')) throw new Error(line);
+    return line;
+  }
+
+  async stop() {
+    this.socket.destroy();
+    await stopped(this.child, 'SIGKILL');
+  }
+}
