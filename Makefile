@@ -40,6 +40,12 @@ test: setup-rust setup-node setup-debian ## install what the tests need, then ru
 .PHONY: lint
 lint: setup-rust lint-rust lint-shell ## formatting, clippy, the wasm target, shell scripts, TypeScript
 
+.PHONY: bench
+bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, processor time and latency beside a floor and the Centrifuge peer
+	cargo build --release -p homing-tests --bin homing-bench --bin homing-bench-floor
+	ulimit -S -n "$$(ulimit -H -n)" && target/release/homing-bench --floor target/release/homing-bench-floor \
+		$(if $(HAVE_GO),--go target/go-peer)
+
 ##@ Single suites and steps
 
 .PHONY: setup-rust setup-node setup-debian setup-wasm
