@@ -26,5 +26,8 @@ fn the_table_in_the_documents_is_up_to_date() {
         std::fs::write(path, table()).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == table(), "docs/errors.md is out of date: UPDATE=1 cargo test -p homing-core --test error_table");
+    assert!(
+        found == table(),
+        "docs/errors.md is out of date: UPDATE=1 cargo test -p homing-core --test error_table"
+    );
 }

@@ -1,5 +1,7 @@
 //! The engine contract on the memory engine, on a clock that the tests move.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod engine_contract;
 
 use engine_contract::Setup;

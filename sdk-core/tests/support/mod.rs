@@ -1,6 +1,11 @@
 //! A whole world on virtual time around one client: a network that misbehaves by seed, and a small model of a
 //! server that speaks the protocol's frames. Nothing here reads a clock; the same seed gives the same story.
-#![allow(dead_code, unreachable_pub, clippy::print_stdout, reason = "each test file uses a part of it, and a story can be told")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::print_stdout,
+    reason = "each test file uses a part of it, and a story can be told"
+)]
 
 pub mod reader;
 pub mod server;

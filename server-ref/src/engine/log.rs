@@ -55,8 +55,7 @@ pub struct Append {
     pub channel: Channel,
     /// The payload, one JSON value.
     pub data: Bytes,
-    /// Further members of the publication's JSON object, ready to be put behind a comma (`"info":{…}`);
-    /// empty: none.
+    /// What else belongs to the publication, as a JSON object (`{"info":{…}}`); empty: nothing.
     pub meta: Bytes,
     /// What the channel keeps.
     pub retention: Retention,

@@ -159,7 +159,7 @@ pub(crate) async fn without_retention_nothing_is_kept(setup: &impl Setup) {
 pub(crate) async fn bytes_come_back_as_they_were(setup: &impl Setup) {
     let engine = setup.node().await;
     let channel = channel("bytes");
-    let (data, meta) = (r#"{"text":"h\u00e9llo \"é\" 🕊"}"#, r#""info":{"client":"c"}"#);
+    let (data, meta) = (r#"{"text":"h\u00e9llo \"é\" 🕊"}"#, r#"{"info":{"client":"c"}}"#);
     let append = Append { data: data.into(), meta: meta.into(), ..number(&channel, 1) };
     let appended = engine.append(append).finish().await.unwrap();
     let page = read(&*engine, &channel, None, 10).await;

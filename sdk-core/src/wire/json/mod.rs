@@ -49,6 +49,14 @@ pub struct Replies<'a> {
     scanner: Scanner<'a>,
 }
 
+impl<'a> Commands<'a> {
+    /// What has not been read yet: nothing behind the last command, nothing behind an error.
+    #[must_use]
+    pub fn rest(&self) -> &'a str {
+        self.scanner.rest()
+    }
+}
+
 impl<'a> Iterator for Commands<'a> {
     type Item = Result<Command<'a>, DecodeError>;
 

@@ -80,6 +80,10 @@ impl<'a> Scanner<'a> {
         self.text.get(from..self.at).unwrap_or_default()
     }
 
+    pub(crate) fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     /// Only white space is left.
     pub(crate) fn end(&mut self) -> Step<()> {
         match self.space() {
