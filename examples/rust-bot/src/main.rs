@@ -1,1 +1,3 @@
+//! A bot that joins a room and answers.
+
 fn main() {}
