@@ -14,7 +14,8 @@ fn table() -> String {
     for code in ErrorCode::ALL {
         let retryable = if code.is_retryable() { "yes" } else { "no" };
         let (number, name) = (code.number(), code.name());
-        writeln!(text, "| {number} | `{name}` | {retryable} | {} | {} |", code.what(), code.next()).unwrap();
+        writeln!(text, "| {number} | `{name}` | {retryable} | {} | {} |", code.what(), code.next())
+            .expect("a string grows");
     }
     text
 }
