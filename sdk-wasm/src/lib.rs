@@ -1,1 +1,21 @@
-//! Placeholder of a room that the next commits furnish.
+//! Homing's browser host: what stands between the core and JavaScript.
+//!
+//! Owns the socket's life, one timeout, the page's events and the clock; decides nothing. One class is exported,
+//! [`Host`], whose calls change the core and return; [`Host::drain`] then carries out what the core wants, and
+//! only there does JavaScript run, with no borrow held. A call that is made meanwhile changes the core at once,
+//! and the drain that is under way carries on with it.
+//!
+//! Events go out as one JSON text each (see [`events`]); payloads of hot messages never come in here at all:
+//! the page parses them and asks [`Host::advance`] whether they are next.
+
+mod clock;
+mod events;
+mod host;
+mod options;
+mod page;
+mod panic;
+mod socket;
+mod timer;
+
+pub use host::Host;
+pub use panic::panic_text;

@@ -1,0 +1,78 @@
+// Builds dist: the module, both entries over one shared chunk, and the types that an app sees.
+
+import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
+import { buildWasm } from "./wasm.mjs";
+
+const js = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Gives "#glue" and "#inlined" their contents. */
+const generated = (wasm) => ({
+  name: "generated",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^#glue$/ }, () => ({ path: join(wasm, "homing.js"), sideEffects: false }));
+    onResolve({ filter: /^#inlined$/ }, () => ({ path: "#inlined", namespace: "inlined", sideEffects: false }));
+    onLoad({ filter: /.*/, namespace: "inlined" }, () => {
+      const packed = deflateRawSync(readFileSync(join(wasm, "homing.wasm")), { level: 9, memLevel: 9 });
+      return { contents: `export const inlined = ${JSON.stringify(packed.toString("base64"))};` };
+    });
+  },
+});
+
+/** Bundles both entries into `dist`. */
+export const bundle = async (wasm, dist) => {
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(dist, { recursive: true });
+  await build({
+    absWorkingDir: js,
+    entryPoints: { index: "src/index.ts", slim: "src/slim.ts" },
+    outdir: dist,
+    chunkNames: "shared-[hash]",
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    platform: "neutral",
+    legalComments: "none",
+    plugins: [generated(wasm)],
+  });
+  copyFileSync(join(wasm, "homing.wasm"), join(dist, "homing.wasm"));
+};
+
+/** Emits declarations, and drops those that no entry reaches. */
+const declare = (dist) => {
+  execFileSync(
+    process.execPath,
+    ["node_modules/typescript/bin/tsc", "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", dist],
+    { cwd: js, stdio: "inherit" },
+  );
+  const reached = new Set();
+  const reach = (file) => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    const text = readFileSync(file, "utf8");
+    if (/\bany\b/.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""))) throw new Error(`${file} says any`);
+    for (const [, from] of text.matchAll(/(?:from|import)\s*\(?"([^"]+)"/g)) {
+      if (!from.startsWith(".")) throw new Error(`${file} needs ${from}, which the package does not declare`);
+      reach(resolve(dirname(file), from.replace(/\.js$/, ".d.ts")));
+    }
+  };
+  reach(join(dist, "index.d.ts"));
+  reach(join(dist, "slim.d.ts"));
+  for (const name of readdirSync(dist)) {
+    if (name.endsWith(".d.ts") && !reached.has(join(dist, name))) rmSync(join(dist, name));
+  }
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const reuse = process.argv.includes("--reuse-wasm") && existsSync(join(js, "build/wasm/homing.wasm"));
+  const wasm = reuse ? join(js, "build/wasm") : buildWasm();
+  const dist = join(js, "dist");
+  await bundle(wasm, dist);
+  declare(dist);
+}

@@ -1,0 +1,83 @@
+// Builds the WebAssembly module: cargo, wasm-bindgen, wasm-opt in several settings, the smallest by brotli wins.
+// Leaves glue and module in build/wasm.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync } from "node:zlib";
+
+const js = dirname(dirname(fileURLToPath(import.meta.url)));
+const workspace = dirname(js);
+const target = process.env.CARGO_TARGET_DIR ?? join(workspace, "target");
+
+const run = (file, args, options = {}) => execFileSync(file, args, { stdio: ["ignore", "inherit", "inherit"], ...options });
+
+/** The CLI must be of the same version as the library: it writes the glue for it. */
+const checkBindgen = () => {
+  const lock = readFileSync(join(workspace, "Cargo.lock"), "utf8");
+  const wanted = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(lock)?.[1];
+  let found = "none";
+  try {
+    found = execFileSync("wasm-bindgen", ["--version"], { encoding: "utf8" }).trim().split(" ")[1];
+  } catch {
+    // Told below.
+  }
+  if (found !== wanted) {
+    throw new Error(
+      `wasm-bindgen ${wanted} is needed, ${found} was found: cargo install wasm-bindgen-cli --version ${wanted}`,
+    );
+  }
+};
+
+const features = ["bulk-memory", "nontrapping-float-to-int", "reference-types", "sign-ext", "mutable-globals", "multivalue"];
+const settings = [["-Oz"], ["-Os"], ["-O3", "-Oz"], ["-Oz", "--converge"], ["-Oz", "-Oz", "--flatten", "--rereloop", "-Oz"]];
+const brotli = (bytes) => brotliCompressSync(bytes).length;
+
+/** Builds into build/<name>; `cargoFeatures` are for tests only. */
+export const buildWasm = (name = "wasm", cargoFeatures = []) => {
+  checkBindgen();
+  const out = join(js, "build", name);
+  const extra = cargoFeatures.length > 0 ? ["--features", cargoFeatures.join(",")] : [];
+  run("cargo", ["build", "--quiet", "-p", "homing-wasm", "--lib", "--profile", "wasm", "--target", "wasm32-unknown-unknown", ...extra], {
+    cwd: workspace,
+  });
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  run("wasm-bindgen", [
+    "--target", "web",
+    "--omit-default-module-path",
+    "--remove-name-section",
+    "--remove-producers-section",
+    "--no-typescript",
+    "--out-name", "homing",
+    "--out-dir", out,
+    join(target, "wasm32-unknown-unknown", "wasm", "homing_wasm.wasm"),
+  ]);
+  const raw = join(out, "homing_bg.wasm");
+  let best = readFileSync(raw);
+  let chosen = "unoptimised";
+  for (const flags of settings) {
+    const file = join(out, "candidate.wasm");
+    try {
+      run(process.execPath, [
+        join(js, "node_modules", "binaryen", "bin", "wasm-opt"),
+        raw, "-o", file, ...flags,
+        ...features.map((feature) => `--enable-${feature}`),
+      ]);
+    } catch {
+      process.stderr.write(`wasm-opt ${flags.join(" ")} failed; skipped\n`);
+      continue;
+    }
+    const candidate = readFileSync(file);
+    if (brotli(candidate) < brotli(best)) {
+      best = candidate;
+      chosen = flags.join(" ");
+    }
+    rmSync(file);
+  }
+  rmSync(raw);
+  writeFileSync(join(out, "homing.wasm"), best);
+  process.stdout.write(`homing.wasm: ${best.length} bytes, ${brotli(best)} brotli (${chosen})\n`);
+  return out;
+};

@@ -1,0 +1,180 @@
+// The one place that calls into the module. Owns the queue of commands made before the module runs, the guard
+// that turns a trap into a dead client, and the queue through which events leave. Knows no channels.
+
+import { RealtimeError } from "./errors.js";
+import type { Glue } from "./loader.js";
+import type { WireEvent } from "./wire.js";
+
+/** The module's client. */
+export type Host = InstanceType<Glue["Host"]>;
+
+/** Something to do with the module's client; it must not run code of the app. */
+export type Command = (host: Host) => void;
+
+interface Waiting {
+  readonly command: Command;
+  readonly failed: (error: RealtimeError) => void;
+}
+
+/** What the bridge asks of its owner. */
+export interface BridgeOwner {
+  load(): Promise<Glue>;
+  /** The module, if it runs already: commands are carried out at once. */
+  loaded(): Glue | undefined;
+  make(glue: Glue, emit: (event: string) => void): Host;
+  dispatch(event: WireEvent): void;
+  /** The module could not be loaded; the commands that waited have failed. */
+  loadFailed(error: RealtimeError): void;
+  /** A call into the module trapped; nothing enters it again. */
+  died(error: RealtimeError): void;
+}
+
+export class Bridge {
+  readonly #owner: BridgeOwner;
+  #glue: Glue | undefined;
+  #host: Host | undefined;
+  #waiting: Waiting[] = [];
+  #loading = false;
+  #over: RealtimeError | undefined;
+  #events: WireEvent[] = [];
+  #delivering = false;
+
+  constructor(owner: BridgeOwner) {
+    this.#owner = owner;
+  }
+
+  /** The module's client while it may be called. */
+  get host(): Host | undefined {
+    return this.#over ? undefined : this.#host;
+  }
+
+  /** Whether events are on their way to the app. */
+  get delivering(): boolean {
+    return this.#delivering;
+  }
+
+  /** Runs a command now, or once the module runs; `failed` if that never happens. */
+  run(command: Command, failed: (error: RealtimeError) => void = () => undefined): void {
+    if (this.#over) {
+      failed(this.#over);
+      return;
+    }
+    if (this.#host) {
+      const host = this.#host;
+      this.guard(() => {
+        command(host);
+        host.drain();
+      });
+      return;
+    }
+    this.#waiting.push({ command, failed });
+    const glue = this.#owner.loaded();
+    if (glue && !this.#loading) this.#start(glue);
+    else this.#load();
+  }
+
+  /** Calls into the module; a trap ends the client. */
+  guard<T>(call: () => T): T | undefined {
+    try {
+      return call();
+    } catch (cause) {
+      this.#die(cause);
+      return undefined;
+    }
+  }
+
+  /** Runs `deliver`, which hands messages to the app; events that come meanwhile wait behind them. */
+  deliver(deliver: () => void): void {
+    this.#delivering = true;
+    try {
+      deliver();
+    } finally {
+      this.#delivering = false;
+      this.#flush();
+    }
+  }
+
+  /** Ends everything; later commands fail with `error`. Frees the module's client when no call is under way. */
+  end(error: RealtimeError): void {
+    if (this.#over) return;
+    this.#over = error;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { failed } of waiting) failed(error);
+    const host = this.#host;
+    this.#host = undefined;
+    // A microtask runs when the stack is empty, so no method of the object is under way.
+    if (host) queueMicrotask(() => host.free());
+  }
+
+  #load(): void {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#owner.load().then(
+      (glue) => {
+        this.#loading = false;
+        if (!this.#over) this.#start(glue);
+      },
+      (cause: unknown) => {
+        this.#loading = false;
+        if (this.#over) return;
+        const error =
+          cause instanceof RealtimeError ? cause : RealtimeError.of("load_failed", String(cause), cause);
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const { failed } of waiting) failed(error);
+        this.#owner.loadFailed(error);
+      },
+    );
+  }
+
+  #start(glue: Glue): void {
+    this.#glue = glue;
+    this.guard(() => {
+      const host = this.#owner.make(glue, (event) => this.#emit(event));
+      this.#host = host;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const { command } of waiting) command(host);
+      host.drain();
+    });
+  }
+
+  /** Called by the module, which holds no borrow here. Never throws. */
+  #emit(event: string): void {
+    if (this.#over) return;
+    this.#events.push(JSON.parse(event) as WireEvent);
+    this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#delivering) return;
+    this.#delivering = true;
+    try {
+      for (let event = this.#events.shift(); event; event = this.#events.shift()) {
+        this.#owner.dispatch(event);
+      }
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  #die(cause: unknown): void {
+    if (this.#over) return;
+    let text = "";
+    try {
+      text = this.#glue?.panicText() ?? "";
+    } catch {
+      // The instance is beyond answering; the trap's own words have to do.
+    }
+    const error = RealtimeError.of("panicked", text || String(cause), cause);
+    this.#over = error;
+    this.#events = [];
+    // The host is not freed: a borrow of the call that trapped may still stand.
+    this.#host = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { failed } of waiting) failed(error);
+    this.#owner.died(error);
+  }
+}

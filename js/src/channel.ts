@@ -1,0 +1,191 @@
+// One handle of a channel. Joins when something listens or iterates, never for a publish or a read; leaves once.
+// Owns this handle's listeners and iterators; the subscription itself is shared, and lives in the registry.
+
+import type { Calls } from "./calls.js";
+import { dispose } from "./dispose.js";
+import { Emitter, type HandlerFailed } from "./emitter.js";
+import { RealtimeError } from "./errors.js";
+import { readHistory } from "./history.js";
+import { Feed, iterate } from "./messages.js";
+import { json } from "./options.js";
+import type { ChannelRecord, JoinOptions, Member, Registry } from "./registry.js";
+import type {
+  CallOptions,
+  ChannelEvents,
+  ChannelGap,
+  ChannelMessage,
+  ChannelSchema,
+  ClientInfo,
+  HistoryOptions,
+  HistoryPage,
+  MessageOf,
+  MessagesOptions,
+  PresenceStats,
+  PublishAck,
+  SubscriptionState,
+  Undo,
+} from "./types.js";
+import { toInfo, type AppChannelEvent, type WireInfo } from "./wire.js";
+
+/** Who is in a channel, as the server knows it. Reading never subscribes. */
+export interface Presence {
+  /** Everybody, one entry per connection. */
+  get(options?: CallOptions): Promise<readonly ClientInfo[]>;
+  /** How many. */
+  stats(options?: CallOptions): Promise<PresenceStats>;
+}
+
+/** @internal What a handle needs of its client. */
+export interface ChannelHome {
+  readonly calls: Calls;
+  readonly registry: Registry;
+  readonly failed: HandlerFailed;
+  /** Throws once the client is over. */
+  ensureUsable(): void;
+}
+
+const apart: SubscriptionState = Object.freeze({ status: "unsubscribed", reason: null });
+
+export class Channel<S extends ChannelSchema = ChannelSchema> {
+  /** Its name. */
+  readonly name: string;
+  /** Who is here. */
+  readonly presence: Presence;
+  readonly #home: ChannelHome;
+  readonly #options: JoinOptions;
+  readonly #emitter: Emitter<ChannelEvents<S>>;
+  readonly #feeds = new Set<Feed<MessageOf<S>>>();
+  readonly #member: Member;
+  #record: ChannelRecord | undefined;
+  #leave: (() => void) | undefined;
+  #state: SubscriptionState = apart;
+  #left = false;
+
+  /** @internal Made by `client.channel()`. */
+  constructor(name: string, home: ChannelHome, options: JoinOptions) {
+    this.name = name;
+    this.#home = home;
+    this.#options = options;
+    this.#emitter = new Emitter(home.failed);
+    this.presence = {
+      get: (options) => this.#ask((host) => host.presence(name), members, options?.signal),
+      stats: (options) => this.#ask((host) => host.presenceStats(name), (stats: PresenceStats) => stats, options?.signal),
+    };
+    this.#member = {
+      deliver: (event) => this.#deliver(event),
+      fail: (error) => {
+        if (!this.#left) this.#emitter.emit("error", error);
+      },
+      changed: (state) => {
+        if (this.#left) return;
+        this.#state = state;
+        this.#emitter.emit("state", state);
+      },
+      over: (error) => {
+        this.#state = Object.freeze({ status: "unsubscribed", reason: { code: error.code, text: error.message } });
+        this.#emitter.clear();
+        // A loop ends as it would after leave(); only a defect is thrown into it.
+        for (const feed of this.#feeds) feed.end(error.name === "closed" ? undefined : error);
+        this.#feeds.clear();
+      },
+    };
+  }
+
+  /** The subscription as this handle sees it: a frozen object, replaced at each change. */
+  get state(): SubscriptionState {
+    return this.#state;
+  }
+
+  /** Listens, and subscribes if this handle has not yet. A listener that is added twice is called once. */
+  on<T extends keyof ChannelEvents<S> & string>(type: T, listener: (event: ChannelEvents<S>[T]) => void): Undo {
+    this.#join();
+    return this.#emitter.on(type, listener);
+  }
+
+  /**
+   * Messages and gaps, in order, until `leave` or `close`; throws what ends the subscription for good, or the
+   * signal's reason. Subscribes at the call; what comes before the first item is asked for is kept.
+   */
+  messages(options: MessagesOptions = {}): AsyncGenerator<ChannelMessage<MessageOf<S>> | ChannelGap, void, undefined> {
+    this.#join();
+    const record = this.#record as ChannelRecord;
+    const feed = new Feed<MessageOf<S>>(options.buffer ?? 1024, record);
+    this.#feeds.add(feed);
+    return iterate(feed, options, (query) => this.history(query), () => this.#feeds.delete(feed));
+  }
+
+  /** Publishes; resolves when the server has taken it. Never subscribes. Rejects with one typed error. */
+  async publish(data: MessageOf<S>, options?: CallOptions): Promise<PublishAck> {
+    const text = json(data);
+    return await this.#ask(
+      (host) => host.publish(this.name, text),
+      (ack: { position: PublishAck | null; time: number }) => ({
+        epoch: ack.position?.epoch ?? "",
+        offset: ack.position?.offset ?? 0,
+        time: ack.time,
+      }),
+      options?.signal,
+    );
+  }
+
+  /** Reads one page of history, and from there the pages beside it. Never subscribes. */
+  history(options: HistoryOptions = {}): Promise<HistoryPage<MessageOf<S>>> {
+    return readHistory<MessageOf<S>>(this.name, options, (send, decode, signal) => this.#ask(send, decode, signal));
+  }
+
+  /** Gives this handle up: no event comes any more. The last handle of a channel unsubscribes. */
+  leave(): Promise<void> {
+    this.#end();
+    return Promise.resolve();
+  }
+
+  /** The same as `leave`. */
+  [dispose](): void {
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.#state = apart;
+    this.#emitter.clear();
+    for (const feed of this.#feeds) feed.end();
+    this.#feeds.clear();
+    this.#leave?.();
+    this.#leave = undefined;
+  }
+
+  #join(): void {
+    this.#home.ensureUsable();
+    if (this.#left) throw RealtimeError.of("unsubscribed", this.name);
+    if (this.#record) return;
+    const { record, leave } = this.#home.registry.join(this.name, this.#options, this.#member);
+    this.#record = record;
+    this.#leave = leave;
+    this.#state = record.state;
+  }
+
+  #ask<T, R>(
+    send: Parameters<Calls["make"]>[0],
+    decode: (result: R) => T,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    if (this.#left) return Promise.reject(RealtimeError.of("unsubscribed", this.name));
+    return this.#home.calls.make(send, decode as (result: never) => T, signal);
+  }
+
+  #deliver(event: AppChannelEvent): void {
+    if (this.#left) return;
+    if (event.type === "message" || event.type === "gap") {
+      for (const feed of this.#feeds) feed.push(event as ChannelMessage<MessageOf<S>> | ChannelGap);
+    }
+    this.#emitter.emit(event.type, event as never);
+    if (event.type === "subscribed") for (const feed of this.#feeds) feed.wake();
+    if (event.type === "unsubscribed") {
+      const { code, text } = event.reason;
+      for (const feed of this.#feeds) feed.end(new RealtimeError("unsubscribed", { code, detail: text }));
+    }
+  }
+}
+
+const members = (result: { members: WireInfo[] }): readonly ClientInfo[] => result.members.map(toInfo);

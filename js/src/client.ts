@@ -1,0 +1,325 @@
+// The client: the app's commands, its state, and the hand-over of what the module says. Owns the socket's maker,
+// the token providers' questions and the end; the decisions are the module's. The entries derive from it.
+
+import { Bridge, type Host } from "./bridge.js";
+import { Calls, refusal } from "./calls.js";
+import { Channel } from "./channel.js";
+import { asyncDispose } from "./dispose.js";
+import { Emitter } from "./emitter.js";
+import { RealtimeError } from "./errors.js";
+import { Frames } from "./frames.js";
+import { compile, load, loaded, type Glue } from "./loader.js";
+import {
+  checkChannelName,
+  flatten,
+  json,
+  type ChannelOptions,
+  type ClientOptions,
+  type Endpoints,
+  type SocketLike,
+} from "./options.js";
+import { Providers } from "./providers.js";
+import { Registry, type JoinOptions } from "./registry.js";
+import type { CallOptions, ChannelSchema, ClientEvents, ConnectionState, Health, LoadSource, Undo } from "./types.js";
+import { toError, type WireConnection, type WireEvent } from "./wire.js";
+
+/** How to close. */
+export interface CloseOptions {
+  /** How long calls under way may still settle, in milliseconds. 0: they are rejected at once. */
+  flush?: number | undefined;
+}
+
+const frozen = <T extends object>(value: T): Readonly<T> => Object.freeze(value);
+
+/** Clients that are meant to be connected: nothing else may refer to one that only listens. */
+const roots = new Set<object>();
+
+export class BaseClient {
+  readonly #options: ClientOptions;
+  readonly #bridge: Bridge;
+  readonly #calls: Calls;
+  readonly #registry: Registry;
+  readonly #frames: Frames;
+  readonly #providers: Providers;
+  readonly #emitter = new Emitter<ClientEvents>((cause, type) => this.#handlerFailed(cause, type));
+  #state: ConnectionState = frozen({ status: "disconnected", reason: frozen({ code: 0, text: "not connected yet" }) });
+  #health: Health = "ok";
+  #socket: SocketLike | undefined;
+  #wanted = false;
+  #over: RealtimeError | undefined;
+  #closing: Promise<void> | undefined;
+  #closed: (() => void) | undefined;
+
+  /** Opens nothing and loads nothing: `connect` and the first call do. Throws `invalid_option`. */
+  constructor(endpoints: Endpoints, options: ClientOptions = {}) {
+    this.#options = { ...options };
+    const flat = flatten(endpoints, options);
+    this.#bridge = new Bridge({
+      loaded,
+      load: () => load(() => this.compile(options.module)),
+      make: (glue, emit) => this.#make(glue, flat, emit),
+      dispatch: (event) => this.#dispatch(event),
+      loadFailed: (error) => this.#loadFailed(error),
+      died: (error) => this.#died(error),
+    });
+    this.#calls = new Calls(this.#bridge);
+    this.#registry = new Registry(this.#bridge, (event) => this.#emitter.emit("channel", event));
+    this.#frames = new Frames(this.#bridge, this.#registry);
+    this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
+  }
+
+  /** @internal Where the module comes from; the default entry carries its own. */
+  protected compile(source: LoadSource | undefined): Promise<WebAssembly.Module> {
+    if (source) return compile(source);
+    return Promise.reject(
+      RealtimeError.of("load_failed", "homing/slim carries no module; call init({ url }) or pass the option module"),
+    );
+  }
+
+  /** The connection as it stands: a frozen object, replaced at each change. */
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** How the connection looks to a person. */
+  get health(): Health {
+    return this.#health;
+  }
+
+  /** Wants to be connected, until `disconnect` or `close`. Harmless if it is wanted already. */
+  connect(): void {
+    this.#ensureUsable();
+    if (!this.#options.openSocket && !this.#options.WebSocket && typeof WebSocket !== "function") {
+      throw RealtimeError.of("unsupported", "there is no WebSocket here; pass one, such as that of the package ws");
+    }
+    roots.add(this);
+    this.#wanted = true;
+    if (this.#state.status === "disconnected") {
+      const reason = frozen({ code: 1, text: "connect called" });
+      this.#change({ status: "connecting", reason, attempt: 0, retryAt: null });
+    }
+    this.#bridge.run((host) => {
+      // The app may have changed its mind while the module was loading.
+      if (this.#wanted && host.connect() < 0) this.#report(refusal(host));
+    });
+  }
+
+  /** Wants to be disconnected. Channels stay wanted; calls that wait to be sent are rejected. */
+  disconnect(): void {
+    if (this.#over) return;
+    this.#wanted = false;
+    if (!this.#bridge.host && this.#state.status === "connecting") this.#rest(2, "disconnect called");
+    this.#bridge.run((host) => host.disconnect());
+  }
+
+  /** Ends the client for good and frees everything. Resolves when it is closed; never rejects. */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#closed = resolve;
+      if (this.#over) resolve();
+      else if (!this.#bridge.host) this.#end(RealtimeError.of("closed"));
+      else this.#bridge.run((host) => host.close(options.flush ?? 0));
+    });
+    return this.#closing;
+  }
+
+  /** The same as `close()`. */
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Listens to the client. Never connects. */
+  on<T extends keyof ClientEvents>(type: T, listener: (event: ClientEvents[T]) => void): Undo {
+    return this.#emitter.on(type, listener);
+  }
+
+  /**
+   * A handle of a channel; the handles of one channel share one subscription and must have the same options.
+   * Subscribes nothing by itself: the handle's `on` and `messages` do. Throws `invalid_channel`.
+   */
+  channel<S extends ChannelSchema = ChannelSchema>(name: string, options: ChannelOptions = {}): Channel<S> {
+    checkChannelName(name);
+    const { token = "", data, since, getToken } = options;
+    const join: JoinOptions = {
+      token,
+      data: data === undefined ? "" : json(data, "data"),
+      flags:
+        (getToken ? 1 : 0) |
+        (options.positioned ? 2 : 0) |
+        (options.recoverable ? 4 : 0) |
+        (options.joinLeave ? 8 : 0) |
+        (options.recovery === "cache" ? 16 : 0),
+      epoch: since?.epoch,
+      offset: since?.offset ?? 0,
+      provider: getToken,
+    };
+    return new Channel<S>(
+      name,
+      {
+        calls: this.#calls,
+        registry: this.#registry,
+        failed: (cause, type) => this.#handlerFailed(cause, type),
+        ensureUsable: () => this.#ensureUsable(),
+      },
+      join,
+    );
+  }
+
+  /** Calls a procedure of the server. */
+  async rpc<R = unknown>(method: string, data: unknown = null, options?: CallOptions): Promise<R> {
+    const text = json(data);
+    return await this.#calls.make((host) => host.rpc(method, text), ({ data }: { data: R }) => data, options?.signal);
+  }
+
+  /** Sends a message that the server does not answer; resolves when it was handed to the socket. */
+  async send(data: unknown, options?: CallOptions): Promise<void> {
+    const text = json(data);
+    await this.#calls.make((host) => host.send(text), () => undefined, options?.signal);
+  }
+
+  #make(glue: Glue, flat: object, emit: (event: string) => void): Host {
+    const entropy = new Uint8Array(32);
+    crypto.getRandomValues(entropy);
+    return new glue.Host(flat, entropy, (url, conn) => this.#open(url, conn), emit);
+  }
+
+  /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */
+  #open(url: string, conn: number): SocketLike {
+    const { openSocket, WebSocket: Given } = this.#options;
+    const Socket = Given ?? (globalThis.WebSocket as unknown as new (url: string) => SocketLike);
+    let socket: SocketLike;
+    try {
+      socket = openSocket ? openSocket(url) : new Socket(url);
+    } catch (thrown) {
+      throw thrown instanceof Error ? thrown : new Error(String(thrown));
+    }
+    socket.onmessage = (event: { data: unknown }) => this.#frames.receive(conn, String(event.data));
+    // Stays for good: some implementations throw an error that nobody listens to.
+    socket.onerror = (event: { message?: unknown }) => {
+      const { message } = event;
+      if (typeof message === "string") this.#bridge.guard(() => this.#bridge.host?.socketFailed(conn, message));
+    };
+    this.#socket = socket;
+    return socket;
+  }
+
+  #dispatch(event: WireEvent): void {
+    switch (event.e) {
+      case "connection":
+        this.#connection(event.state);
+        break;
+      case "health":
+        this.#health = event.health;
+        this.#emitter.emit("health", event.health);
+        break;
+      case "message":
+        this.#emitter.emit("message", { data: event.data });
+        break;
+      case "error":
+        this.#report(toError(event.error));
+        break;
+      case "channel":
+        this.#registry.dispatch(event.key, event.event);
+        break;
+      case "server_subscribed":
+        this.#registry.serverSubscribed(event.key, event.name);
+        break;
+      case "server_unsubscribed":
+        this.#registry.serverUnsubscribed(event.key);
+        break;
+      case "settled":
+        if ("error" in event) this.#calls.failed(event.id, toError(event.error));
+        else this.#calls.settled(event.id, event.ok);
+        break;
+      case "token":
+        this.#providers.token(event.id, event.channel, event.channel === null ? undefined : this.#registry.named(event.channel));
+        break;
+      case "resolve":
+        this.#providers.resolve(event.id);
+        break;
+    }
+  }
+
+  #connection(state: WireConnection): void {
+    switch (state.status) {
+      case "closed":
+        this.#end(RealtimeError.of("closed"));
+        return;
+      case "connected": {
+        const { client, user, server, data, capabilities, max } = state;
+        this.#change({ status: "connected", client, user, server, data, capabilities, maxMessageBytes: max });
+        return;
+      }
+      case "connecting": {
+        const { reason, attempt, wait } = state;
+        const known = this.#state;
+        // The first one was said when connect() was called.
+        if (known.status === "connecting" && reason.code === 1 && known.reason.code === 1) return;
+        this.#change({ status: "connecting", reason, attempt, retryAt: wait === null ? null : Date.now() + wait });
+        return;
+      }
+      case "disconnected":
+        this.#rest(state.reason.code, state.reason.text);
+    }
+  }
+
+  #change(state: ConnectionState): void {
+    this.#state = frozen(state);
+    this.#emitter.emit("state", this.#state);
+  }
+
+  #rest(code: number, text: string): void {
+    roots.delete(this);
+    this.#providers.stop();
+    this.#change({ status: "disconnected", reason: frozen({ code, text }) });
+  }
+
+  #loadFailed(error: RealtimeError): void {
+    if (this.#state.status === "connecting") this.#rest(error.code, error.message);
+    this.#report(error);
+  }
+
+  #died(error: RealtimeError): void {
+    const socket = this.#socket;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      try {
+        socket.close();
+      } catch {
+        // It was never open.
+      }
+    }
+    this.#end(error, () => this.#emitter.emit("fatal", error));
+  }
+
+  /** The end, by close or by a defect: everything pending is rejected and nothing follows. */
+  #end(error: RealtimeError, tell: () => void = () => undefined): void {
+    if (this.#over) return;
+    this.#over = error;
+    roots.delete(this);
+    this.#socket = undefined;
+    this.#providers.stop();
+    this.#calls.end(error);
+    this.#bridge.end(error);
+    this.#registry.end(error);
+    this.#change({ status: "closed", reason: frozen({ code: error.code, text: error.message }) });
+    tell();
+    this.#emitter.clear();
+    this.#closed?.();
+  }
+
+  #ensureUsable(): void {
+    if (this.#over) throw this.#over;
+  }
+
+  #handlerFailed(cause: unknown, type: string): void {
+    // One whose error handler throws is not told so by that handler.
+    if (type === "error") console.error(cause);
+    else this.#report(RealtimeError.of("handler_failed", `of ${type}`, cause));
+  }
+
+  #report(error: RealtimeError): void {
+    if (this.#emitter.has("error")) this.#emitter.emit("error", error);
+    else console.error(error);
+  }
+}

@@ -1,0 +1,193 @@
+// What an app can set: the public options, and their check and translation for the module. Never keeps state.
+
+import { RealtimeError } from "./errors.js";
+import type { LoadSource, Position } from "./types.js";
+
+/** The part of a WebSocket that the client uses; the browser's, Node's and that of `ws` fit. */
+export interface SocketLike {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(data: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+/** What a token provider is told. */
+export interface TokenContext {
+  /** Aborted when the answer no longer matters. */
+  readonly signal: AbortSignal;
+}
+
+/** What a channel's token provider is told. */
+export interface ChannelTokenContext extends TokenContext {
+  readonly channel: string;
+}
+
+/** One address, several in order of preference, or a function that is asked before every attempt. */
+export type Endpoints =
+  | string
+  | readonly string[]
+  | ((context: TokenContext) => string | readonly string[] | Promise<string | readonly string[]>);
+
+/** Options of a client. All durations are milliseconds. */
+export interface ClientOptions {
+  /** A token that the app has already; used until the server calls it expired. */
+  token?: string | undefined;
+  /**
+   * Asked for a token before every attempt and before expiry. An empty one means anonymous. Throw a
+   * `ForbiddenError` when the user is not allowed: the client stops; after anything else it asks again.
+   */
+  getToken?: ((context: TokenContext) => string | Promise<string>) | undefined;
+  /** For the server's connect handler. */
+  data?: unknown | undefined;
+  /** Name of the client for the server's logs. "homing-js". */
+  name?: string | undefined;
+  /** Version of the app for the server's logs. */
+  version?: string | undefined;
+  /** The socket's class, where the environment has none: `ws` in Node 20. */
+  WebSocket?: (new (url: string) => SocketLike) | undefined;
+  /** The socket's maker, in place of `WebSocket`. */
+  openSocket?: ((url: string) => SocketLike) | undefined;
+  /** Where the WebAssembly module comes from, in place of the entry's own. See `init`. */
+  module?: LoadSource | undefined;
+  /** From asking for a socket to the server's answer to connect. 10,000. */
+  connectTimeout?: number | undefined;
+  /** From a call to its answer, waiting for a connection included. 10,000. */
+  requestTimeout?: number | undefined;
+  /** How long `getToken` or a function of endpoints may take. 20,000. */
+  providerTimeout?: number | undefined;
+  /** Silence beyond the server's ping interval that ends a connection. 10,000. */
+  silenceSlack?: number | undefined;
+  /** How long a probe waits for any sign of life. 3,000. */
+  probeTimeout?: number | undefined;
+  /** Least wait before an attempt to reconnect. 100. */
+  backoffFloor?: number | undefined;
+  /** Width of the first random wait; doubles with every failure. 500. */
+  backoffBase?: number | undefined;
+  /** Widest random wait. 20,000. */
+  backoffCap?: number | undefined;
+  /** How long a connection must last before failures are forgotten. 10,000. */
+  stableAfter?: number | undefined;
+  /** How long a channel that its last handle left stays subscribed, in case it is joined again. 100. */
+  linger?: number | undefined;
+  /** How long the connection must be away before health is degraded. 5,000. */
+  degradedAfter?: number | undefined;
+  /** How long the connection must be away before health is lost. 30,000. */
+  lostAfter?: number | undefined;
+  /** Calls that may wait for an answer or for a connection. 1,024. */
+  maxRequests?: number | undefined;
+  /** Bytes of payload that may wait for an answer or for a connection. 8 MiB. */
+  maxRequestBytes?: number | undefined;
+  /** Largest payload in bytes; the server's own limit counts where it is told. 65,536. */
+  maxMessageBytes?: number | undefined;
+  /** Live messages held back per channel while its history is read. 1,024. */
+  maxHeld?: number | undefined;
+  /** Messages asked for in one page of history while catching up. 200. */
+  repairPage?: number | undefined;
+}
+
+/** Options of a channel. All handles of a channel must have the same. */
+export interface ChannelOptions {
+  /** A subscription token that the app has already. */
+  token?: string | undefined;
+  /** Asked for a subscription token. Throw a `ForbiddenError` when the user is not allowed. */
+  getToken?: ((context: ChannelTokenContext) => string | Promise<string>) | undefined;
+  /** For the server's subscribe handler. */
+  data?: unknown | undefined;
+  /** Asks the server to check the position. */
+  positioned?: boolean | undefined;
+  /** Asks the server for recovery, where the namespace leaves it to the client. */
+  recoverable?: boolean | undefined;
+  /** Asks for `joined` and `left`, where the namespace leaves it to the client. */
+  joinLeave?: boolean | undefined;
+  /** What recovery brings: everything that was missed, or the newest message only. "stream". */
+  recovery?: "stream" | "cache" | undefined;
+  /** A position to continue from, kept by the app from an earlier run. */
+  since?: Position | undefined;
+}
+
+const numbers = [
+  "connectTimeout",
+  "requestTimeout",
+  "providerTimeout",
+  "silenceSlack",
+  "probeTimeout",
+  "backoffFloor",
+  "backoffBase",
+  "backoffCap",
+  "stableAfter",
+  "linger",
+  "degradedAfter",
+  "lostAfter",
+  "maxRequests",
+  "maxRequestBytes",
+  "maxMessageBytes",
+  "maxHeld",
+  "repairPage",
+] as const;
+const texts = ["token", "name", "version"] as const;
+const others = ["getToken", "data", "WebSocket", "openSocket", "module"];
+
+/** The client's options as the module reads them: one flat object without functions. */
+export type FlatOptions = Record<string, string | number | boolean | readonly string[]>;
+
+const invalid = (what: string): RealtimeError => RealtimeError.of("invalid_option", what);
+
+/** Checks and flattens; throws `invalid_option` that names the key. */
+export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptions => {
+  for (const key of Object.keys(options)) {
+    const known: readonly string[] = [...numbers, ...texts, ...others];
+    if (!known.includes(key)) throw invalid(`there is no option ${key}`);
+  }
+  const flat: FlatOptions = {
+    endpoints: typeof endpoints === "function" ? [] : typeof endpoints === "string" ? [endpoints] : [...endpoints],
+    resolvesEndpoints: typeof endpoints === "function",
+    providesTokens: options.getToken !== undefined,
+    data: options.data === undefined ? "" : json(options.data, "data"),
+    name: "homing-js",
+  };
+  if (typeof endpoints !== "function") {
+    const list = flat.endpoints as readonly unknown[];
+    if (list.length === 0) throw invalid("at least one url is needed");
+    for (const url of list) {
+      if (typeof url !== "string" || !/^wss?:\/\//i.test(url)) {
+        throw invalid(`a url must begin with ws:// or wss://, not ${String(url)}`);
+      }
+    }
+  }
+  for (const key of texts) {
+    const value = options[key];
+    if (value === undefined) continue;
+    if (typeof value !== "string") throw invalid(`${key} must be text`);
+    flat[key] = value;
+  }
+  for (const key of numbers) {
+    const value = options[key];
+    if (value === undefined) continue;
+    if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
+      throw invalid(`${key} must be a whole number from 0 to 2147483647, not ${String(value)}`);
+    }
+    flat[key] = value;
+  }
+  return flat;
+};
+
+/** JSON text of a value, or `invalid_payload`: getters and toJSON of the value run here, nowhere later. */
+export const json = (value: unknown, what = "payload"): string => {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw RealtimeError.of("invalid_payload", what, cause);
+  }
+  if (text === undefined) throw RealtimeError.of("invalid_payload", `${what} is ${typeof value}`);
+  return text;
+};
+
+/** Refuses a name that no server takes. */
+export const checkChannelName = (name: string): void => {
+  if (typeof name !== "string" || !/^[\x20-\x7e]{1,255}$/.test(name)) {
+    throw RealtimeError.of("invalid_channel", JSON.stringify(name));
+  }
+};

@@ -1,0 +1,77 @@
+//! One socket: made by the page's factory, owned here. Says opened and closed; its messages go to the page's
+//! own listener. A foreign implementation need not be an instance of anything.
+
+use homing_core::ConnId;
+use std::cell::RefCell;
+use wasm_bindgen::{JsCast, prelude::*};
+use web_sys::{CloseEvent, Event, WebSocket};
+
+/// What a socket says.
+pub(crate) enum Said {
+    Opened,
+    Closed { code: u32, reason: String },
+}
+
+pub(crate) struct Socket {
+    conn: ConnId,
+    socket: WebSocket,
+    /// Why it failed, in the words of an implementation that tells.
+    error: RefCell<String>,
+    _listener: Closure<dyn Fn(Event)>,
+}
+
+impl Socket {
+    /// Listens to what the factory made.
+    pub(crate) fn adopt(conn: ConnId, made: JsValue, said: impl Fn(Said) + 'static) -> Self {
+        let socket: WebSocket = made.unchecked_into();
+        let listener = Closure::<dyn Fn(Event)>::new(move |event: Event| {
+            if event.type_() == "open" {
+                said(Said::Opened);
+            } else {
+                let event: CloseEvent = event.unchecked_into();
+                said(Said::Closed { code: event.code().into(), reason: event.reason() });
+            }
+        });
+        socket.set_onopen(Some(listener.as_ref().unchecked_ref()));
+        socket.set_onclose(Some(listener.as_ref().unchecked_ref()));
+        Self { conn, socket, error: RefCell::default(), _listener: listener }
+    }
+
+    pub(crate) const fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// Hands a frame over. One that the socket refuses is lost with the socket, which says so by itself.
+    pub(crate) fn send(&self, text: &str) {
+        let _ = self.socket.send_with_str(text);
+    }
+
+    pub(crate) fn set_error(&self, text: String) {
+        self.error.replace(text);
+    }
+
+    pub(crate) fn take_error(&self) -> String {
+        self.error.take()
+    }
+
+    /// Stops listening, then closes. The error listener is the page's and stays: an implementation may throw
+    /// an error that nobody listens to.
+    pub(crate) fn close(self, code: u16, reason: &str) {
+        self.detach();
+        let _ = self.socket.close_with_code_and_reason(code, reason);
+    }
+
+    fn detach(&self) {
+        self.socket.set_onopen(None);
+        self.socket.set_onclose(None);
+        self.socket.set_onmessage(None);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.detach();
+        // Closing a closed socket does nothing.
+        let _ = self.socket.close();
+    }
+}
