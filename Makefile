@@ -78,6 +78,16 @@ go-peer: ## build the Centrifuge server that tests and benchmarks compare with
 	@mkdir -p target
 	cd $(GO_PEER) && go vet ./... && go build -o $(CURDIR)/target/go-peer .
 
+.PHONY: build-js
+build-js: setup-wasm setup-node ## build the npm package into js/dist
+	@$(SETUP)/npm.sh js
+	@$(SETUP)/versions.sh
+	cd js && npm run --silent build
+
+.PHONY: size
+size: build-js ## print what the npm package weighs; fails above its budget
+	cd js && npm run --silent size
+
 .PHONY: lint-rust
 lint-rust:
 	cargo fmt --all --check

@@ -56,7 +56,12 @@ impl<'o> Object<'o> {
         self
     }
 
-    fn optional<T>(&mut self, key: &str, value: Option<T>, write: impl FnOnce(&mut Object<'_>, T)) -> &mut Self {
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        value: Option<T>,
+        write: impl FnOnce(&mut Object<'_>, T),
+    ) -> &mut Self {
         match value {
             Some(value) => self.nested(key, |object| write(object, value)),
             None => self.json(key, None),
@@ -111,12 +116,20 @@ pub(crate) fn refusal(error: &Error) -> String {
 /// A subscription as it stands.
 pub(crate) fn snapshot(snapshot: &SubscriptionSnapshot) -> String {
     object(|object| {
-        object.text("status", match snapshot.state {
-            SubscriptionState::Unsubscribed => "unsubscribed",
-            SubscriptionState::Subscribing => "subscribing",
-            SubscriptionState::Subscribed => "subscribed",
-        });
-        write_standing(object, snapshot.position.as_ref(), snapshot.data.as_ref(), snapshot.retention.as_ref());
+        object.text(
+            "status",
+            match snapshot.state {
+                SubscriptionState::Unsubscribed => "unsubscribed",
+                SubscriptionState::Subscribing => "subscribing",
+                SubscriptionState::Subscribed => "subscribed",
+            },
+        );
+        write_standing(
+            object,
+            snapshot.position.as_ref(),
+            snapshot.data.as_ref(),
+            snapshot.retention.as_ref(),
+        );
     })
 }
 
@@ -272,7 +285,12 @@ fn write_channel_event(object: &mut Object<'_>, event: &ChannelEvent) {
 fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
     object.text("t", "subscribed").truth("was", subscribed.was_recovering);
     object.truth("recovered", subscribed.recovered);
-    write_standing(object, subscribed.position.as_ref(), subscribed.data.as_ref(), subscribed.retention.as_ref());
+    write_standing(
+        object,
+        subscribed.position.as_ref(),
+        subscribed.data.as_ref(),
+        subscribed.retention.as_ref(),
+    );
 }
 
 fn write_message(object: &mut Object<'_>, message: &Message) {

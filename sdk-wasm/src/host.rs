@@ -156,7 +156,14 @@ impl Host {
     }
 
     /// Asks for a page of history; gives the call's id.
-    pub fn history(&self, channel: &str, limit: i32, reverse: bool, epoch: Option<String>, offset: f64) -> f64 {
+    pub fn history(
+        &self,
+        channel: &str,
+        limit: i32,
+        reverse: bool,
+        epoch: Option<String>,
+        offset: f64,
+    ) -> f64 {
         let query = HistoryQuery { limit, since: position(epoch, offset), reverse };
         self.inner.request(|core, now| core.history(now, channel, &query))
     }

@@ -37,5 +37,8 @@ fn the_typescript_table_of_errors_is_that_of_the_core() {
         std::fs::write(PATH, &expected).expect("the table is written");
     }
     let found = std::fs::read_to_string(PATH).unwrap_or_default();
-    assert!(found == expected, "js/src/errors.generated.ts is out of date: HOMING_UPDATE=1 cargo test -p homing-wasm");
+    assert!(
+        found == expected,
+        "js/src/errors.generated.ts is out of date: HOMING_UPDATE=1 cargo test -p homing-wasm"
+    );
 }
