@@ -10,9 +10,10 @@ pub struct Config {
     pub endpoints: Vec<Box<str>>,
     /// Whether the host resolves endpoints: it is asked before every attempt, and `endpoints` is not used.
     pub resolves_endpoints: bool,
-    /// A token that the app has already; used until the server calls it expired.
+    /// A token that the app has already. Without a provider it is all there is; with one it serves the first
+    /// attempt.
     pub token: Box<str>,
-    /// Whether the host can be asked for tokens.
+    /// Whether the host can be asked for tokens; then it is asked before every attempt.
     pub provides_tokens: bool,
     /// JSON for the server's connect handler; empty: none.
     pub data: Box<str>,

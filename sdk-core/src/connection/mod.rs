@@ -35,6 +35,8 @@ pub(crate) struct Connection {
     /// The server called the last token expired, and a fresh one was fetched without a wait.
     renewed_at_once: bool,
     hinted_at: Option<Instant>,
+    /// No hint shortens a wait to before this: the server asked for a pause, or an attempt has just failed.
+    earliest: Instant,
     conns: u32,
     /// Numbers the questions to providers.
     pub(crate) questions: u32,
@@ -106,6 +108,7 @@ impl Connection {
             asked: None,
             renewed_at_once: false,
             hinted_at: None,
+            earliest: Instant::default(),
             conns: 0,
             questions: 0,
         }
@@ -340,13 +343,18 @@ impl RealtimeClient {
         self.end_socket(socket);
         self.link.reason = reason;
         self.offline();
-        let wait = match again {
+        let wish = match again {
             Again::AtOnce => return self.attempt(),
-            Again::Backoff => backoff::delay(&self.config, failures, None, &mut self.rng),
-            Again::After(wish) => backoff::delay(&self.config, failures, Some(wish), &mut self.rng),
+            Again::Backoff => None,
+            Again::After(wish) => Some(wish),
         };
+        let until = self.now + backoff::delay(&self.config, failures, wish, &mut self.rng);
+        self.link.earliest = if wish.is_some() { until } else { self.now + self.config.backoff_floor };
         self.link.failures = failures.saturating_add(1);
-        let until = self.now + wait;
+        self.wait(until);
+    }
+
+    fn wait(&mut self, until: Instant) {
         self.link.phase = Phase::Waiting { until };
         let (reason, attempt) = (self.link.reason.clone(), self.link.failures);
         self.set_state(ConnectionState::Connecting { reason, attempt, retry_at: Some(until) });
@@ -376,6 +384,10 @@ impl RealtimeClient {
     }
 
     pub(crate) fn end_socket(&mut self, socket: Socket) {
+        // What the provider gave belongs to the attempt that asked: it may have expired by the next one.
+        if self.config.provides_tokens && matches!(self.link.phase, Phase::Opening { .. }) {
+            self.link.token = Box::default();
+        }
         if let Some(conn) = self.link.conn() {
             self.out.drop_frames();
             if socket == Socket::Open {
@@ -398,9 +410,13 @@ impl RealtimeClient {
     pub(crate) fn on_hint(&mut self) {
         self.link.hinted_at = Some(self.now);
         match self.link.phase {
-            Phase::Waiting { .. } | Phase::Suspended => {
+            Phase::Waiting { .. } | Phase::Suspended if self.link.earliest <= self.now => {
                 self.link.failures = 0;
                 self.attempt();
+            }
+            Phase::Waiting { .. } | Phase::Suspended => {
+                self.link.failures = 0;
+                self.wait(self.link.earliest);
             }
             Phase::Online(_) => self.probe(),
             _ => {}

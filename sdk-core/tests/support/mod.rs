@@ -7,6 +7,7 @@
     reason = "each test file uses a part of it, and a story can be told"
 )]
 
+pub mod desk;
 pub mod reader;
 pub mod server;
 

@@ -225,7 +225,12 @@ impl Server {
         }
         match command.request {
             Request::Connect(_) | Request::Pong | Request::Send(_) => {}
-            Request::Ping => self.say(conn, id, Outcome::Ping),
+            Request::Ping if self.behaviour.extras => self.say(conn, id, Outcome::Ping),
+            Request::Ping => {
+                // What a plain server does with a verb of the protocol's that it does not serve.
+                self.sessions.remove(&conn);
+                self.said.push((conn, Said::Close(3501, "bad request".into())));
+            }
             Request::Subscribe(subscribe) => self.subscribe(conn, id, &subscribe),
             Request::Unsubscribe(unsubscribe) => {
                 self.sessions.get_mut(&conn).expect("connected").channels.remove(&*unsubscribe.channel);
