@@ -14,7 +14,9 @@ fn nothing_happens_by_itself_before_connect() {
     let mut desk = Desk::new(Config { provides_tokens: true, ..config() });
     desk.subscribe("a");
     desk.publish("a", "1");
-    for hint in [Input::Online, Input::Visible, Input::Resumed, Input::Suspended, Input::Resumed, Input::Offline] {
+    for hint in
+        [Input::Online, Input::Visible, Input::Resumed, Input::Suspended, Input::Resumed, Input::Offline]
+    {
         desk.input(hint);
         desk.pass(60_000);
     }
@@ -40,7 +42,10 @@ fn connect_opens_one_socket_and_sends_connect_first() {
     assert!(desk.commands.is_empty(), "nothing is sent before the socket is open");
     desk.open();
     let first = &desk.commands[0]["connect"];
-    assert_eq!((&first["token"], &first["data"], &first["name"]), (&json!("t"), &json!({"a":1}), &json!("homing")));
+    assert_eq!(
+        (&first["token"], &first["data"], &first["name"]),
+        (&json!("t"), &json!({"a":1}), &json!("homing"))
+    );
     assert_eq!(desk.sent("connect"), 1);
 }
 
@@ -70,7 +75,9 @@ fn every_transition_is_told_once_with_its_code_and_reason() {
         .states()
         .into_iter()
         .map(|state| match state {
-            ConnectionState::Connecting { reason, retry_at, .. } => ("connecting", reason.code, retry_at.is_some()),
+            ConnectionState::Connecting { reason, retry_at, .. } => {
+                ("connecting", reason.code, retry_at.is_some())
+            }
             ConnectionState::Connected(_) => ("connected", 0, false),
             ConnectionState::Disconnected { reason } => ("disconnected", reason.code, false),
             ConnectionState::Closed => ("closed", 0, false),
@@ -101,7 +108,10 @@ fn late_callbacks_of_an_old_socket_are_ignored() {
     desk.input(Input::SocketClosed { conn: old, code: 3500, reason: "late" });
     desk.input(Input::SocketOpened { conn: old });
     desk.input(Input::FrameReceived { conn: old, text: "{\"id\":2,\"subscribe\":{}}\n{not json" });
-    desk.input(Input::FrameReceived { conn: old, text: "{\"push\":{\"disconnect\":{\"code\":3500,\"reason\":\"x\"}}}" });
+    desk.input(Input::FrameReceived {
+        conn: old,
+        text: "{\"push\":{\"disconnect\":{\"code\":3500,\"reason\":\"x\"}}}",
+    });
     assert!(desk.is_connected() && desk.events.is_empty());
     assert_eq!(desk.subscription(key), SubscriptionState::Subscribing);
 }
@@ -124,7 +134,11 @@ fn a_connect_that_is_never_answered_is_replaced() {
     desk.pass(6_000);
     desk.open();
     desk.pass(4_000);
-    assert_eq!(desk.trouble(), Some(ErrorCode::ConnectTimedOut.number()), "one deadline for opening and answer");
+    assert_eq!(
+        desk.trouble(),
+        Some(ErrorCode::ConnectTimedOut.number()),
+        "one deadline for opening and answer"
+    );
     desk.until_socket(20_000);
 }
 
@@ -132,7 +146,9 @@ fn a_connect_that_is_never_answered_is_replaced() {
 fn close_codes_say_whether_to_come_back() {
     let terminal = |code: u32| matches!(code, 3500..=3999 | 4500..=4999 | 1009);
     let codes = [0, 1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 1013, 1015, 2999, 5000];
-    for code in codes.into_iter().chain((3000..5000).step_by(7)).chain([3499, 3500, 3999, 4000, 4499, 4500, 4999]) {
+    for code in
+        codes.into_iter().chain((3000..5000).step_by(7)).chain([3499, 3500, 3999, 4000, 4499, 4500, 4999])
+    {
         let mut desk = Desk::connected(config());
         desk.closed_by_peer(code);
         desk.pass(60_000);
@@ -147,9 +163,19 @@ fn close_codes_say_whether_to_come_back() {
 
 #[test]
 fn an_error_for_connect_says_whether_to_come_back() {
-    for (code, temporary, comes_back) in
-        [(100, true, true), (100, false, true), (111, true, true), (108, true, true), (50, false, true), (101, false, false), (103, false, false), (107, false, false), (106, false, false), (777, false, false), (777, true, true)]
-    {
+    for (code, temporary, comes_back) in [
+        (100, true, true),
+        (100, false, true),
+        (111, true, true),
+        (108, true, true),
+        (50, false, true),
+        (101, false, false),
+        (103, false, false),
+        (107, false, false),
+        (106, false, false),
+        (777, false, false),
+        (777, true, true),
+    ] {
         let mut desk = Desk::new(config());
         desk.connect();
         desk.open();
@@ -207,7 +233,9 @@ fn an_error_for_connect_may_name_a_retry_after() {
     desk.connect();
     desk.open();
     let id = desk.take("connect").0;
-    desk.say(json!({"id": id, "error": {"code": 111, "message": "busy", "temporary": true, "retry_after": 7000}}));
+    desk.say(
+        json!({"id": id, "error": {"code": 111, "message": "busy", "temporary": true, "retry_after": 7000}}),
+    );
     desk.pass(6_999);
     assert_eq!(desk.sockets.len(), 1);
     desk.until_socket(60_000);
@@ -277,7 +305,8 @@ fn failures_are_forgotten_only_after_a_stable_time() {
 fn after_disconnect_nothing_opens_a_socket_until_connect() {
     for seed in 0..2_000 {
         let mut dice = Dice::new(seed);
-        let config = Config { provides_tokens: dice.chance(50), resolves_endpoints: dice.chance(30), ..config() };
+        let config =
+            Config { provides_tokens: dice.chance(50), resolves_endpoints: dice.chance(30), ..config() };
         let mut desk = Desk::seeded(config, seed);
         let mut asked: Vec<TokenRequestId> = Vec::new();
         let mut resolving: Vec<EndpointRequestId> = Vec::new();
@@ -307,16 +336,29 @@ fn after_disconnect_nothing_opens_a_socket_until_connect() {
                     desk.tick();
                 }
                 9 => {
-                    asked.extend(desk.tokens.iter().filter(|(_, channel)| channel.is_none()).map(|(request, _)| *request));
+                    asked.extend(
+                        desk.tokens
+                            .iter()
+                            .filter(|(_, channel)| channel.is_none())
+                            .map(|(request, _)| *request),
+                    );
                     if let Some(request) = asked.get(dice.below(asked.len() as u64) as usize).copied() {
-                        let token = if dice.chance(80) { Ok("t".into()) } else { Err(TokenRefusal::Failed("x".into())) };
+                        let token = if dice.chance(80) {
+                            Ok("t".into())
+                        } else {
+                            Err(TokenRefusal::Failed("x".into()))
+                        };
                         desk.input(Input::TokenProvided { request, token });
                     }
                 }
                 10 => {
                     resolving.append(&mut desk.resolves.clone());
-                    if let Some(request) = resolving.get(dice.below(resolving.len() as u64) as usize).copied() {
-                        desk.input(Input::EndpointsResolved { request, endpoints: Ok(vec!["ws://r".into()]) });
+                    if let Some(request) = resolving.get(dice.below(resolving.len() as u64) as usize).copied()
+                    {
+                        desk.input(Input::EndpointsResolved {
+                            request,
+                            endpoints: Ok(vec!["ws://r".into()]),
+                        });
                     }
                 }
                 11 => {
@@ -340,7 +382,11 @@ fn after_disconnect_nothing_opens_a_socket_until_connect() {
             conns.extend(desk.conn);
             if !was_wanted && !wanted {
                 assert_eq!(desk.sockets.len(), sockets, "seed {seed}: a socket that nobody wants");
-                assert_eq!(desk.tokens.len() + desk.resolves.len(), questions, "seed {seed}: a question for nothing");
+                assert_eq!(
+                    desk.tokens.len() + desk.resolves.len(),
+                    questions,
+                    "seed {seed}: a question for nothing"
+                );
             }
             if !wanted {
                 assert_eq!(desk.conn, None, "seed {seed}: no socket outlives disconnect");

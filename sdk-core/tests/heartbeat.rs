@@ -147,7 +147,9 @@ fn after_a_sleep_on_a_dead_path_a_fresh_session_stands_within_four_seconds() {
         world.blackhole();
         world.sleep(300_000);
         let woken = world.now;
-        world.run_while(4_000, "a fresh session", |world| world.opened_urls.len() < 2 || !world.is_connected());
+        world.run_while(4_000, "a fresh session", |world| {
+            world.opened_urls.len() < 2 || !world.is_connected()
+        });
         world.server_publishes("a", "1");
         world.run_for(1_000);
         assert_eq!(world.offsets(key).last(), Some(&1), "seed {seed}, {} ms", world.now - woken);

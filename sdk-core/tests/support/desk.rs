@@ -180,6 +180,13 @@ impl Desk {
         assert!(self.conn.is_some(), "a socket within {millis} ms: {:?}", self.client.connection());
     }
 
+    /// Runs until the provider is asked; fails after `millis`.
+    pub fn until_token(&mut self, millis: u64) {
+        let until = self.now + millis;
+        while self.tokens.is_empty() && self.keep_deadline(until) {}
+        assert_eq!(self.tokens.len(), 1, "a question within {millis} ms: {:?}", self.client.connection());
+    }
+
     pub fn open(&mut self) {
         let conn = self.conn.expect("a socket to open");
         self.input(Input::SocketOpened { conn });
@@ -202,7 +209,9 @@ impl Desk {
 
     /// Opens the socket and answers connect as a Homing server.
     pub fn accept(&mut self) {
-        self.accept_with(json!({"homing": {"version": 1, "capabilities": ["ping", "publish-position", "retry-after"]}}));
+        self.accept_with(
+            json!({"homing": {"version": 1, "capabilities": ["ping", "publish-position", "retry-after"]}}),
+        );
     }
 
     /// The same, with fields of the test's own in the connect result.
@@ -214,7 +223,10 @@ impl Desk {
             result[name] = value.clone();
         }
         self.answer(id, "connect", result);
-        assert!(matches!(self.client.connection(), ConnectionState::Connected(_)), "the connection is accepted");
+        assert!(
+            matches!(self.client.connection(), ConnectionState::Connected(_)),
+            "the connection is accepted"
+        );
     }
 
     pub fn answer(&mut self, id: u64, verb: &str, result: Value) {
@@ -260,7 +272,10 @@ impl Desk {
 
     /// How many pongs wait to be taken.
     pub fn pongs(&self) -> usize {
-        self.commands.iter().filter(|command| command.as_object().is_some_and(serde_json::Map::is_empty)).count()
+        self.commands
+            .iter()
+            .filter(|command| command.as_object().is_some_and(serde_json::Map::is_empty))
+            .count()
     }
 
     pub fn answer_token(&mut self, answer: Result<&str, TokenRefusal>) {

@@ -97,7 +97,9 @@ pub struct World {
     pub events: Vec<(u64, Event)>,
     pub settled: BTreeMap<RequestId, (u64, Result<Response, Error>)>,
     pub token_questions: Vec<(u64, Option<String>)>,
-    open_token_questions: usize,
+    /// The question for the connection's token that is open, and until when it counts.
+    open_token_question: Option<(TokenRequestId, u64)>,
+    provider_timeout: u64,
     /// Everything the client said, for comparing runs.
     pub transcript: String,
 }
@@ -109,6 +111,7 @@ pub fn config() -> Config {
 impl World {
     pub fn new(seed: u64, config: Config) -> Self {
         let mut dice = Dice::new(seed);
+        let provider_timeout = config.provider_timeout.as_millis() as u64;
         let client = RealtimeClient::new(config, dice.entropy(), Instant::from_millis(0));
         Self {
             now: 0,
@@ -129,7 +132,8 @@ impl World {
             events: Vec::new(),
             settled: BTreeMap::new(),
             token_questions: Vec::new(),
-            open_token_questions: 0,
+            open_token_question: None,
+            provider_timeout,
             transcript: String::new(),
             dice,
         }
@@ -196,20 +200,12 @@ impl World {
                 Output::RequestToken { request, channel } => {
                     self.token_questions.push((self.now, channel.as_deref().map(Into::into)));
                     if channel.is_none() {
-                        self.open_token_questions += 1;
-                        assert_eq!(
-                            self.open_token_questions, 1,
-                            "one question for the connection's token at a time"
-                        );
+                        let open = self.open_token_question.filter(|(_, until)| *until > self.now);
+                        assert_eq!(open, None, "one question for the connection's token at a time");
+                        self.open_token_question = Some((request, self.now + self.provider_timeout));
                     }
-                    match (self.tokens)(self.now, channel.as_deref()) {
-                        Some((after, answer)) => {
-                            self.post_at(self.now + after, Parcel::Token(request, answer))
-                        }
-                        None => self.open_token_questions = 0,
-                    }
-                    if channel.is_some() {
-                        continue;
+                    if let Some((after, answer)) = (self.tokens)(self.now, channel.as_deref()) {
+                        self.post_at(self.now + after, Parcel::Token(request, answer));
                     }
                 }
                 Output::ResolveEndpoints { request } => {
@@ -286,7 +282,7 @@ impl World {
                 }
             }
             Parcel::Token(request, token) => {
-                self.open_token_questions = 0;
+                self.open_token_question = self.open_token_question.filter(|(open, _)| *open != request);
                 self.input(Input::TokenProvided { request, token });
             }
             Parcel::Endpoints(request, endpoints) => {
