@@ -88,6 +88,14 @@ build-js: setup-wasm setup-node ## build the npm package into js/dist
 size: build-js ## print what the npm package weighs; fails above its budget
 	cd js && npm run --silent size
 
+.PHONY: fuzz
+FUZZ_SECONDS ?= 60
+fuzz: setup-rust ## fuzz every target for FUZZ_SECONDS (needs cargo-fuzz); finds go to tests/fuzz/artifacts
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
+	cd tests/fuzz && for target in fuzz_targets/*.rs; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
 .PHONY: lint-rust
 lint-rust:
 	cargo fmt --all --check

@@ -1,4 +1,5 @@
 //! What tests that span crates share: a network that fails on command and the processes they start.
 //! Nothing here is part of what users install; the tests and benchmarks of this folder call it.
 
+pub mod fuzz;
 pub mod proxy;
