@@ -6,13 +6,14 @@
 //! order. A completion that is dropped cancels nothing. So a host may await calls, and a simulation may hold
 //! them back, lose their answers, or carry them out after the caller gave up.
 //!
-//! [`memory`] needs nothing installed. Every engine passes the contract suite in `tests/engine_contract`.
+//! [`memory`] needs nothing installed, [`redis`] is what several nodes share. Every engine passes the contract suite in `tests/engine_contract`.
 
 mod log;
 mod map;
 pub mod memory;
 mod position;
 mod pubsub;
+pub mod redis;
 
 use crate::clock::Millis;
 use std::{future::Future, pin::Pin, sync::Arc};

@@ -1,0 +1,257 @@
+//! Lanes and flights. A lane sends one flight at a time; what arrives meanwhile goes together in the next one
+//! (group commit), so the cost of a call falls as the load grows. All appends of a flight are one script call,
+//! however many channels they are for; each gets its own answer. Calls of one channel share a lane and keep
+//! their order.
+
+use super::{
+    Shared,
+    answers::{self, Refusal},
+    link::{self, Live},
+    request::{Answer, Ask, Job, UNREADABLE, evalsha},
+    script::Script,
+};
+use crate::engine::{Append, Appended, Channel, EngineError, Retention};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use redis::{Cmd, Pipeline, Value};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::time::timeout;
+
+/// Calls of one flight at most, and bytes of payload in it, so that no script holds Redis up for long.
+const FLIGHT: usize = 128;
+const FLIGHT_BYTES: usize = 512 * 1024;
+
+/// Calls that wait for their turn.
+#[derive(Default)]
+pub(super) struct Lane {
+    queue: VecDeque<Job>,
+    is_flying: bool,
+}
+
+impl Shared {
+    /// Sends a call off, or fails it at once.
+    pub(super) fn send(self: &Arc<Self>, partition: usize, job: Job) {
+        let number = partition % self.lanes.len();
+        if !self.link.is_live() {
+            return job.fail(self.away());
+        }
+        let mut lane = self.lanes[number].lock();
+        if lane.queue.len() >= self.config.queue / self.lanes.len() {
+            drop(lane);
+            return job.fail(self.away());
+        }
+        lane.queue.push_back(job);
+        if !lane.is_flying {
+            lane.is_flying = true;
+            drop(lane);
+            self.runtime.spawn(fly(Arc::clone(self), number));
+        }
+    }
+}
+
+/// Flies until nothing waits any more.
+async fn fly(shared: Arc<Shared>, number: usize) {
+    loop {
+        let Some(jobs) = load_up(&shared.lanes[number]) else { return };
+        match shared.link.current() {
+            Some(live) => Flight::new(&shared, jobs).fly(&shared, &live).await,
+            None => jobs.into_iter().for_each(|job| job.fail(shared.away())),
+        }
+    }
+}
+
+fn load_up(lane: &Mutex<Lane>) -> Option<Vec<Job>> {
+    let mut lane = lane.lock();
+    let (mut count, mut bytes) = (0, 0);
+    for job in lane.queue.iter().take(FLIGHT) {
+        if let Job::Append(append, _) = job {
+            bytes += append.data.len() + append.meta.len();
+        }
+        if count > 0 && bytes > FLIGHT_BYTES {
+            break;
+        }
+        count += 1;
+    }
+    lane.is_flying = count > 0;
+    let jobs = lane.queue.drain(..count).collect();
+    // Room for a burst is given back when the burst is over.
+    if lane.queue.is_empty() && lane.queue.capacity() > 4 * FLIGHT {
+        lane.queue = VecDeque::new();
+    }
+    (count > 0).then_some(jobs)
+}
+
+/// Appends to one channel with one retention.
+pub(super) struct Run {
+    pub(super) channel: Channel,
+    pub(super) retention: Retention,
+    pub(super) members: Vec<(Append, Answer<Appended>)>,
+}
+
+/// One command of a flight.
+enum Part {
+    Appends(Vec<Run>),
+    Ask(Ask),
+}
+
+struct Flight {
+    parts: Vec<Part>,
+}
+
+impl Flight {
+    /// Appends that follow one another become one part; what stands between them keeps its place.
+    fn new(shared: &Shared, jobs: Vec<Job>) -> Self {
+        let mut parts = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
+        let mut last: HashMap<Channel, usize, foldhash::fast::RandomState> = HashMap::default();
+        for job in jobs {
+            match job {
+                Job::Append(append, answer) => {
+                    let (channel, retention) = (Arc::clone(&append.channel), append.retention);
+                    let at = last.get(&channel).copied().filter(|at| runs[*at].retention == retention);
+                    let at = at.unwrap_or_else(|| {
+                        last.insert(Arc::clone(&channel), runs.len());
+                        runs.push(Run { channel, retention, members: Vec::new() });
+                        runs.len() - 1
+                    });
+                    runs[at].members.push((append, answer));
+                }
+                Job::Ask(ask) => {
+                    if !runs.is_empty() {
+                        last.clear();
+                        parts.push(Part::Appends(std::mem::take(&mut runs)));
+                    }
+                    parts.push(Part::Ask(ask));
+                }
+            }
+        }
+        if !runs.is_empty() {
+            parts.push(Part::Appends(runs));
+        }
+        shared.flights.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self { parts }
+    }
+
+    async fn fly(self, shared: &Arc<Shared>, live: &Arc<Live>) {
+        let mut parts = self.parts;
+        // A second time where Redis has forgotten the scripts, and did nothing with those parts.
+        for attempt in 0..2 {
+            let mut pipeline = Pipeline::with_capacity(parts.len());
+            for part in &parts {
+                pipeline.add_command(part.encode(shared, live));
+            }
+            let mut connection = live.connection.clone();
+            let sent = connection.send_packed_commands(&pipeline, 0, parts.len());
+            let values = match timeout(shared.config.deadline, sent).await {
+                Ok(Ok(values)) if values.len() == parts.len() => values,
+                lost => {
+                    let reason = lost.map_or("no answer in time".to_owned(), |sent| match sent {
+                        Ok(_) => "answers are missing".to_owned(),
+                        Err(error) => error.to_string(),
+                    });
+                    tracing::warn!(reason, "Redis is given up, calls under way have an unknown end");
+                    shared.link.give_up(live);
+                    return parts.into_iter().for_each(|part| part.fail(EngineError::Deadline));
+                }
+            };
+            let mut forgotten = Vec::new();
+            for (part, value) in parts.into_iter().zip(values) {
+                let Value::ServerError(error) = value else {
+                    part.settle(shared, value);
+                    continue;
+                };
+                match answers::refusal(&error) {
+                    Refusal::Forgotten if attempt == 0 => forgotten.push(part),
+                    refusal => part.refuse(shared, live, refusal, &error),
+                }
+            }
+            if forgotten.is_empty() {
+                return;
+            }
+            parts = forgotten;
+            if let Err(error) = link::load(&mut live.connection.clone()).await {
+                tracing::warn!(%error, "Redis does not take the scripts");
+                shared.link.give_up(live);
+                return parts.into_iter().for_each(|part| part.fail(shared.away()));
+            }
+        }
+    }
+}
+
+impl Part {
+    fn encode(&self, shared: &Shared, live: &Live) -> Cmd {
+        let seen = shared.seen();
+        match self {
+            Self::Appends(runs) => encode_runs(runs, shared, live, seen),
+            Self::Ask(ask) => ask.command.encode(&live.hashes, &live.generation, seen),
+        }
+    }
+
+    fn fail(self, error: EngineError) {
+        match self {
+            Self::Appends(runs) => {
+                let members = runs.into_iter().flat_map(|run| run.members);
+                members.for_each(|(_, answer)| drop(answer.send(Err(error))));
+            }
+            Self::Ask(ask) => (ask.settle)(Err(error)),
+        }
+    }
+
+    fn settle(self, shared: &Shared, value: Value) {
+        match self {
+            Self::Ask(ask) => (ask.settle)(Ok(value)),
+            Self::Appends(runs) => {
+                let mut answers = answers::Appends::new(value);
+                for run in runs {
+                    let epoch = answers.as_mut().and_then(answers::Appends::epoch);
+                    if let Some(epoch) = epoch.flatten() {
+                        shared.saw(epoch);
+                    }
+                    for (_, answer) in run.members {
+                        let appended = epoch.and_then(|epoch| answers.as_mut()?.appended(epoch));
+                        drop(answer.send(appended.ok_or(EngineError::Broken(UNREADABLE))));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Redis did not carry this part out, or not to its end.
+    fn refuse(self, shared: &Shared, live: &Arc<Live>, refusal: Refusal, error: &redis::ServerError) {
+        tracing::warn!(code = error.code(), details = error.details(), "Redis refused a call");
+        match refusal {
+            Refusal::Moved => {
+                shared.link.give_up(live);
+                self.fail(shared.away());
+            }
+            Refusal::Later | Refusal::Forgotten => self.fail(shared.away()),
+            Refusal::Broken => self.fail(EngineError::Broken("Redis refused a script")),
+        }
+    }
+}
+
+fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
+    let kept = |run: &Run| if run.retention.keeps() { 2 } else { 0 };
+    let keyed = |run: &Run| run.members.iter().filter(|(append, _)| append.key.is_some()).count();
+    let keys = runs.iter().map(|run| kept(run) + keyed(run)).sum();
+    let mut cmd = evalsha(&live.hashes, Script::Append, keys);
+    for run in runs {
+        if run.retention.keeps() {
+            cmd.arg(shared.keys.head(&run.channel)).arg(shared.keys.log(&run.channel));
+        }
+        for key in run.members.iter().filter_map(|(append, _)| append.key.as_ref()) {
+            cmd.arg(shared.keys.idempotency(&run.channel, &key.key));
+        }
+    }
+    cmd.arg(&*live.generation).arg(seen).arg(shared.config.hint_bytes).arg(runs.len());
+    for run in runs {
+        let Retention { size, ttl, meta_ttl } = run.retention;
+        let size = if run.retention.keeps() { size } else { 0 };
+        cmd.arg(size).arg(ttl).arg(meta_ttl).arg(shared.keys.topic(&run.channel)).arg(run.members.len());
+        for (append, _) in &run.members {
+            let ttl = append.key.as_ref().map_or(0, |key| key.ttl.max(1));
+            cmd.arg(&append.data[..]).arg(&append.meta[..]).arg(ttl);
+        }
+    }
+    cmd
+}
