@@ -82,14 +82,14 @@ pub(crate) async fn an_unknown_position_is_said(setup: &impl Setup) {
 pub(crate) async fn publications_expire_and_the_head_stays(setup: &impl Setup) {
     let engine = setup.node().await;
     let channel = channel("expire");
-    let brief = Retention { size: 5, ttl: 60, meta_ttl: 600_000 };
+    let brief = Retention { size: 5, ttl: setup.brief(), meta_ttl: 600_000 };
     let mut last = None;
     for value in 1..=2 {
         let append = Append { retention: brief, ..number(&channel, value) };
         last = engine.append(append).finish().await.unwrap().position;
     }
     let head = last.unwrap();
-    setup.pass(80).await;
+    setup.pass(setup.brief() + 20).await;
     let page = read(&*engine, &channel, Some(Position { offset: 1, ..head }), 10).await;
     assert_eq!((offsets(&page), page.head, page.reach), (vec![], head, Reach::Trimmed));
     assert_eq!(read(&*engine, &channel, Some(head), 10).await.reach, Reach::Complete);
@@ -99,10 +99,10 @@ pub(crate) async fn publications_expire_and_the_head_stays(setup: &impl Setup) {
 pub(crate) async fn an_expired_head_comes_back_with_a_greater_epoch(setup: &impl Setup) {
     let engine = setup.node().await;
     let channel = channel("head");
-    let brief = Retention { size: 5, ttl: 60, meta_ttl: 60 };
+    let brief = Retention { size: 5, ttl: setup.brief(), meta_ttl: setup.brief() };
     let append = || Append { retention: brief, ..number(&channel, 1) };
     let before = engine.append(append()).finish().await.unwrap().position.unwrap();
-    setup.pass(80).await;
+    setup.pass(2 * setup.brief()).await;
     let after = engine.append(append()).finish().await.unwrap().position.unwrap();
     assert_eq!(after.offset, 1);
     assert!(after.epoch > before.epoch);
@@ -140,9 +140,9 @@ pub(crate) async fn a_known_key_is_a_duplicate(setup: &impl Setup) {
 pub(crate) async fn an_expired_key_is_forgotten(setup: &impl Setup) {
     let engine = setup.node().await;
     let channel = channel("key");
-    engine.append(keyed(&channel, 1, 60)).finish().await.unwrap();
-    setup.pass(80).await;
-    let second = engine.append(keyed(&channel, 2, 60)).finish().await.unwrap();
+    engine.append(keyed(&channel, 1, setup.brief())).finish().await.unwrap();
+    setup.pass(setup.brief() + 20).await;
+    let second = engine.append(keyed(&channel, 2, setup.brief())).finish().await.unwrap();
     assert!(!second.duplicate);
     assert_eq!(second.position.unwrap().offset, 2);
 }

@@ -4,7 +4,6 @@ use super::*;
 use homing_server::engine::{Join, Leave, Left, Part, Renewal, Renewed, Stats};
 
 const LONG: Millis = 60_000;
-const BRIEF: Millis = 60;
 
 pub(super) fn join(channel: &Channel, key: &str, lease: Millis) -> Join {
     Join {
@@ -65,10 +64,11 @@ pub(crate) async fn a_second_birth_fences_the_first(setup: &impl Setup) {
 
 pub(crate) async fn a_lapsed_entry_is_absent_before_it_is_reaped(setup: &impl Setup) {
     let engine = setup.node().await;
+    let brief = setup.brief();
     let channel = channel("lapsed");
-    let joined = engine.join(join(&channel, "a", BRIEF)).finish().await.unwrap();
+    let joined = engine.join(join(&channel, "a", brief)).finish().await.unwrap();
     engine.join(join(&channel, "b", LONG)).finish().await.unwrap();
-    setup.pass(BRIEF + 20).await;
+    setup.pass(brief + 20).await;
     assert_eq!(keys(&*engine, &channel).await, ["b"]);
     assert_eq!(stats(&*engine, &channel).await.entries, 1);
     let renewed = engine.renew(vec![renewal(&channel, "a", joined.birth)]).finish().await.unwrap();
@@ -80,24 +80,26 @@ pub(crate) async fn a_lapsed_entry_is_absent_before_it_is_reaped(setup: &impl Se
 
 pub(crate) async fn a_renewed_entry_stays(setup: &impl Setup) {
     let engine = setup.node().await;
+    let brief = setup.brief();
     let channel = channel("renewed");
-    let joined = engine.join(join(&channel, "a", BRIEF)).finish().await.unwrap();
+    let joined = engine.join(join(&channel, "a", brief)).finish().await.unwrap();
     let renewals = vec![renewal(&channel, "a", joined.birth), renewal(&channel, "nobody", joined.birth)];
     assert_eq!(engine.renew(renewals).finish().await, Ok(vec![Renewed::Renewed, Renewed::Absent]));
-    setup.pass(BRIEF + 20).await;
+    setup.pass(brief + 20).await;
     engine.reap(100).finish().await.unwrap();
     assert_eq!(keys(&*engine, &channel).await, ["a"]);
 }
 
 pub(crate) async fn reaping_announces_one_leave_each(setup: &impl Setup) {
+    let brief = setup.brief();
     let (one, other) = (setup.node().await, setup.node().await);
     let recorder = Recorder::on(&*one);
     let channel = channel("reap");
     one.subscribe(channel.clone()).finish().await.unwrap();
-    one.join(join(&channel, "a", BRIEF)).finish().await.unwrap();
-    one.join(join(&channel, "b", BRIEF)).finish().await.unwrap();
+    one.join(join(&channel, "a", brief)).finish().await.unwrap();
+    one.join(join(&channel, "b", brief)).finish().await.unwrap();
     recorder.hints(&channel, 2).await;
-    setup.pass(BRIEF + 20).await;
+    setup.pass(brief + 20).await;
     for _ in 0..3 {
         one.reap(100).finish().await.unwrap();
         other.reap(100).finish().await.unwrap();

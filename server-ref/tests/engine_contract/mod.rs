@@ -22,6 +22,10 @@ pub(crate) trait Setup {
     fn node(&self) -> impl Future<Output = Arc<dyn Engine>>;
     /// Lets at least so many milliseconds of the engine's time pass.
     fn pass(&self, millis: Millis) -> impl Future<Output = ()>;
+    /// A span long enough for a call to be answered in, and short enough to be waited for.
+    fn brief(&self) -> Millis {
+        60
+    }
 }
 
 pub(crate) use self::{log::*, map::*, pubsub::*};

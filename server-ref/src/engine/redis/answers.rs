@@ -177,7 +177,11 @@ fn entry(key: Arc<str>, packed: Bytes) -> Option<Entry> {
     word()?;
     let owner: usize = word()?.parse().ok()?;
     let value = packed.len() - words.next()?.len() + owner + 1;
-    (value <= packed.len()).then(|| Entry { key, value: packed.slice(value..), birth: Position { epoch, offset } })
+    (value <= packed.len()).then(|| Entry {
+        key,
+        value: packed.slice(value..),
+        birth: Position { epoch, offset },
+    })
 }
 
 pub(super) fn stats(value: Value) -> Option<Stats> {

@@ -7,7 +7,7 @@ use super::{
     Shared,
     answers::{self, Refusal},
     link::{self, Live},
-    request::{Answer, Ask, Job, UNREADABLE, evalsha},
+    request::{Answer, Ask, Job, UNREADABLE, evalsha, reply},
     script::Script,
 };
 use crate::engine::{Append, Appended, Channel, EngineError, Retention};
@@ -191,7 +191,7 @@ impl Part {
         match self {
             Self::Appends(runs) => {
                 let members = runs.into_iter().flat_map(|run| run.members);
-                members.for_each(|(_, answer)| drop(answer.send(Err(error))));
+                members.for_each(|(_, answer)| reply(answer, Err(error)));
             }
             Self::Ask(ask) => (ask.settle)(Err(error)),
         }
@@ -209,7 +209,7 @@ impl Part {
                     }
                     for (_, answer) in run.members {
                         let appended = epoch.and_then(|epoch| answers.as_mut()?.appended(epoch));
-                        drop(answer.send(appended.ok_or(EngineError::Broken(UNREADABLE))));
+                        reply(answer, appended.ok_or(EngineError::Broken(UNREADABLE)));
                     }
                 }
             }

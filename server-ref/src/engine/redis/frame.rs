@@ -27,12 +27,16 @@ pub(super) fn decode(frame: Bytes, mut tell: impl FnMut(Told)) -> Option<()> {
             (epoch != Epoch::NONE).then_some(Some(epoch))?
         }
         b'N' => None,
-        b'J' => return Some(tell(Told::Hint(Hint::Joined(rest)))),
-        b'L' => return Some(tell(Told::Hint(Hint::Left(rest)))),
+        b'J' | b'L' => {
+            let hint = if kind == b'J' { Hint::Joined(rest) } else { Hint::Left(rest) };
+            tell(Told::Hint(hint));
+            return Some(());
+        }
         _ => return None,
     };
     if let (b'B', Some(epoch)) = (kind, epoch) {
-        return Some(tell(Told::Behind(Position { epoch, offset: number(&rest)? })));
+        tell(Told::Behind(Position { epoch, offset: number(&rest)? }));
+        return Some(());
     }
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| *byte == b'\n')?;
@@ -104,7 +108,9 @@ mod tests {
     fn several_publications_share_a_frame() {
         let (whole, told) = all(b"A00000000000000081 5 1 0\nx2 5 2 1\nyyz");
         assert_eq!((whole, told.len()), (Some(()), 2));
-        assert!(matches!(&told[1], Told::Hint(Hint::Appended(_, last)) if last.offset == 2 && last.meta == "z"));
+        assert!(
+            matches!(&told[1], Told::Hint(Hint::Appended(_, last)) if last.offset == 2 && last.meta == "z")
+        );
     }
 
     #[test]

@@ -183,7 +183,8 @@ pub(super) async fn load(connection: &mut MultiplexedConnection) -> redis::Redis
 
 /// Judges what a Redis says of itself; answers the generation of its data.
 fn judge(info: &str) -> Result<Box<str>, NoLink> {
-    let facts: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+    let facts: HashMap<&str, &str> =
+        info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
     let fact = |name: &str| facts.get(name).copied().unwrap_or("");
     let version = fact("redis_version");
     let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());

@@ -15,8 +15,8 @@ mod script;
 mod topics;
 
 use super::{
-    Append, Appended, Call, Channel, Engine, EngineError, Epoch, Hint, Join, Joined, Leave, Left, Log, Map, Page,
-    Part, Position, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
+    Append, Appended, Call, Channel, Engine, EngineError, Epoch, Hint, Join, Joined, Leave, Left, Log, Map,
+    Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
 };
 use bytes::Bytes;
 use flight::Lane;
@@ -24,7 +24,7 @@ use foldhash::fast::RandomState;
 use keys::{Keys, Partition};
 use link::{Link, Live, NoLink};
 use parking_lot::Mutex;
-use request::{Command, Job, ask, promise};
+use request::{Command, Job, ask, promise, reply};
 use script::Script;
 use std::{
     collections::BTreeMap,
@@ -110,8 +110,12 @@ impl Redis {
             config,
         });
         let mut hearing = shared.hearing.subscribe();
-        let topics =
-            Topics { shared: Arc::clone(&shared), client, wishes: wished, wanted: hashbrown::HashSet::default() };
+        let topics = Topics {
+            shared: Arc::clone(&shared),
+            client,
+            wishes: wished,
+            wanted: hashbrown::HashSet::default(),
+        };
         let supervisors = [tokio::spawn(supervise(Arc::clone(&shared), live)), tokio::spawn(topics.run())];
         let engine = Self { shared, wishes, supervisors };
         match tokio::time::timeout_at(until, hearing.wait_for(|heard| *heard)).await {
@@ -336,7 +340,7 @@ impl Map for Redis {
     fn reap(&self, limit: u32) -> Call<Reaped> {
         let (answer, call) = promise();
         let shared = Arc::clone(&self.shared);
-        self.shared.runtime.spawn(async move { drop(answer.send(reap(&shared, limit).await)) });
+        self.shared.runtime.spawn(async move { reply(answer, reap(&shared, limit).await) });
         call
     }
 }

@@ -19,7 +19,7 @@ pub(super) enum Job {
 impl Job {
     pub(super) fn fail(self, error: EngineError) {
         match self {
-            Self::Append(_, answer) => drop(answer.send(Err(error))),
+            Self::Append(_, answer) => reply(answer, Err(error)),
             Self::Ask(ask) => (ask.settle)(Err(error)),
         }
     }
@@ -99,12 +99,17 @@ pub(super) fn ask<T: Send + 'static>(
     let settle = move |outcome: Result<Value, EngineError>| {
         let decoded = outcome.and_then(|value| decode(value).ok_or(EngineError::Broken(UNREADABLE)));
         // Whoever asked may have given up; the command took effect all the same.
-        drop(answer.send(decoded));
+        reply(answer, decoded);
     };
     (Job::Ask(Ask { command, settle: Box::new(settle) }), call)
 }
 
 pub(super) const UNREADABLE: &str = "an answer of Redis cannot be read";
+
+/// Tells an outcome. Whoever asked may have given up; the call took effect all the same.
+pub(super) fn reply<T>(answer: Answer<T>, outcome: Result<T, EngineError>) {
+    let _ = answer.send(outcome);
+}
 
 /// A place for an outcome, and the call that waits for it.
 pub(super) fn promise<T: Send + 'static>() -> (Answer<T>, Call<T>) {

@@ -8,7 +8,7 @@ use super::{
     Shared,
     frame::{self, Told},
     link,
-    request::{Answer, promise},
+    request::{Answer, promise, reply},
 };
 use crate::engine::{Call, Channel, Doubt, EngineError, Sink};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub(super) enum Wish {
 impl Wish {
     fn fail(self, error: EngineError) {
         let (Self::Listen(_, answer) | Self::Ignore(_, answer)) = self;
-        drop(answer.send(Err(error)));
+        reply(answer, Err(error));
     }
 }
 
@@ -121,10 +121,10 @@ impl Topics {
                 done = &mut until => return Ok(done),
                 wish = self.wishes.recv() => match wish {
                     None => return Err(Over),
-                    Some(Wish::Listen(_, answer)) => drop(answer.send(Err(self.shared.away()))),
+                    Some(Wish::Listen(_, answer)) => reply(answer, Err(self.shared.away())),
                     Some(Wish::Ignore(channel, answer)) => {
                         self.wanted.remove(&channel);
-                        drop(answer.send(Ok(())));
+                        reply(answer, Ok(()));
                     }
                 }
             }
@@ -193,7 +193,9 @@ impl Topics {
         let mut commands: Vec<(&'static str, usize, Vec<String>)> = Vec::new();
         for wish in &wishes {
             let (name, channel) = match wish {
-                Wish::Listen(channel, _) if self.wanted.insert(Arc::clone(channel)) => ("SSUBSCRIBE", channel),
+                Wish::Listen(channel, _) if self.wanted.insert(Arc::clone(channel)) => {
+                    ("SSUBSCRIBE", channel)
+                }
                 Wish::Ignore(channel, _) if self.wanted.remove(channel) => ("SUNSUBSCRIBE", channel),
                 Wish::Listen(..) | Wish::Ignore(..) => continue,
             };
@@ -209,7 +211,7 @@ impl Topics {
         let granted = ear.send(&commands, self.shared.config.deadline).await;
         for wish in wishes {
             match (&granted, wish) {
-                (Ok(()), Wish::Listen(_, answer) | Wish::Ignore(_, answer)) => drop(answer.send(Ok(()))),
+                (Ok(()), Wish::Listen(_, answer) | Wish::Ignore(_, answer)) => reply(answer, Ok(())),
                 (Err(_), wish) => {
                     if let Wish::Listen(channel, _) = &wish {
                         self.wanted.remove(channel);
@@ -230,7 +232,9 @@ impl Topics {
         beat.arg(&*self.shared.beat_topic).arg("");
         let mut connection = live.connection.clone();
         match timeout(deadline, connection.send_packed_command(&beat)).await {
-            Ok(Ok(Value::Int(0))) => Err("the Redis that takes publications does not know this link".to_owned()),
+            Ok(Ok(Value::Int(0))) => {
+                Err("the Redis that takes publications does not know this link".to_owned())
+            }
             // Whatever else befell that connection is its own supervisor's affair.
             _ => Ok(()),
         }
