@@ -98,7 +98,7 @@ fuzz: setup-rust ## fuzz every target for FUZZ_SECONDS (needs cargo-fuzz); finds
 
 .PHONY: lint-rust
 lint-rust:
-	cargo fmt --all --check
+	@cargo fmt --all --check || { echo "Formatting is off, see above: run 'cargo fmt --all' and commit."; exit 1; }
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo check --target wasm32-unknown-unknown -p homing-core -p homing-wasm
 

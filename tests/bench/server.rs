@@ -86,6 +86,24 @@ impl Kind {
         }
     }
 
+    /// The server with the same engine that this one is compared with.
+    pub(crate) fn peer(self) -> Option<Self> {
+        match self {
+            Self::Homing => Some(Self::Go),
+            Self::HomingRedis => Some(Self::GoRedis),
+            Self::Floor | Self::Go | Self::GoRedis => None,
+        }
+    }
+
+    /// Of its column in the table.
+    pub(crate) fn width(self) -> usize {
+        match self {
+            Self::Floor => 12,
+            Self::Homing | Self::HomingRedis => 26,
+            Self::Go | Self::GoRedis => 21,
+        }
+    }
+
     pub(crate) fn on_redis(self) -> bool {
         matches!(self, Self::HomingRedis | Self::GoRedis)
     }
@@ -96,6 +114,7 @@ impl Kind {
 pub(crate) struct Programs {
     pub(crate) floor: Option<PathBuf>,
     pub(crate) homing: Option<PathBuf>,
+    /// The settings of `homing`, which offer what the peer offers.
     pub(crate) homing_config: Option<PathBuf>,
     pub(crate) go: Option<PathBuf>,
 }

@@ -1,5 +1,5 @@
 //! The table of results: rows in the order in which they were first set, a column for each server, and
-//! beside each figure its ratio to the floor's.
+//! beside each figure its ratio to the floor's (f) and to that of the Centrifuge peer on the same engine (g).
 
 use std::fmt;
 
@@ -33,31 +33,39 @@ impl Table {
 }
 
 impl Row {
+    fn figure(&self, kind: Kind) -> Option<f64> {
+        self.figures.iter().find(|(of, _)| *of == kind).map(|(_, figure)| *figure)
+    }
+
+    fn ratio(&self, figure: f64, to: Option<Kind>, mark: char) -> Option<String> {
+        let base = self.figure(to?).filter(|base| *base > 0.0)?;
+        Some(format!("{:.2}{mark}", figure / base))
+    }
+
     fn cell(&self, kind: Kind) -> String {
-        let of = |kind| self.figures.iter().find(|(of, _)| *of == kind).map(|(_, figure)| *figure);
-        let Some(figure) = of(kind) else { return "-".to_owned() };
+        let Some(figure) = self.figure(kind) else { return "-".to_owned() };
         let text = match self.unit {
             Unit::Kib => format!("{figure:.1} KiB"),
             Unit::Micros => format!("{figure:.2} us"),
             Unit::Count => format!("{figure:.0}"),
         };
-        match of(Kind::Floor) {
-            Some(floor) if floor > 0.0 => format!("{text} ({:.2})", figure / floor),
-            _ => text,
-        }
+        let floor = (kind != Kind::Floor).then_some(Kind::Floor);
+        let ratios = [self.ratio(figure, floor, 'f'), self.ratio(figure, kind.peer(), 'g')];
+        let ratios = ratios.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        if ratios.is_empty() { text } else { format!("{text} ({ratios})") }
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n{:<36}", "in parentheses: floor = 1")?;
+        write!(f, "\n{:<34}", "f: floor = 1, g: go = 1")?;
         for kind in Kind::ALL {
-            write!(f, "{:>21}", kind.title())?;
+            write!(f, "{:>width$}", kind.title(), width = kind.width())?;
         }
         for row in &self.0 {
-            write!(f, "\n{:<36}", row.name)?;
+            write!(f, "\n{:<34}", row.name)?;
             for kind in Kind::ALL {
-                write!(f, "{:>21}", row.cell(kind))?;
+                write!(f, "{:>width$}", row.cell(kind), width = kind.width())?;
             }
         }
         writeln!(f)
