@@ -81,7 +81,9 @@ pub enum TransportError {
         why: &'static str,
     },
     /// An address of `wss://`, in a build without TLS.
-    #[error("wss needs the feature `rustls` or `native-tls` of the crate `homing`, or a connector of your own")]
+    #[error(
+        "wss needs the feature `rustls` or `native-tls` of the crate `homing`, or a connector of your own"
+    )]
     TlsUnavailable,
     /// A stage did not end, or made no progress, in its time.
     #[error("{stage} made no progress for {after:?}")]

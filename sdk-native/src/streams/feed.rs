@@ -44,7 +44,9 @@ pub(crate) enum Keep {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) count: u64,
-    /// Position of the last one.
+    /// How many of them have no position.
+    pub(crate) unplaced: u64,
+    /// Position of the last one that has one.
     pub(crate) until: Option<Position>,
 }
 
@@ -125,13 +127,17 @@ impl<T> FeedSender<T> {
         match ring.keep {
             Keep::Oldest if ring.lost.count > 0 || !ring.fits(bytes) => {
                 ring.lost.count += 1;
-                ring.lost.until = position();
+                match position() {
+                    Some(position) => ring.lost.until = Some(position),
+                    None => ring.lost.unplaced += 1,
+                }
             }
             Keep::Oldest => ring.append(item, bytes),
             Keep::Newest => {
                 while !ring.fits(bytes) {
                     ring.pop();
                     ring.lost.count += 1;
+                    ring.lost.unplaced += 1;
                 }
                 ring.append(item, bytes);
             }
@@ -195,6 +201,13 @@ impl<T> FeedReceiver<T> {
     }
 }
 
+impl<T> FeedReceiver<T> {
+    /// Has the reader woken by what comes next, without taking anything.
+    pub(crate) fn watch(&mut self, cx: &mut Context<'_>) {
+        lock(&self.0).waker = Some(cx.waker().clone());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,7 +236,7 @@ mod tests {
         assert_eq!(next(&mut receiver), Some(Next::Item(1)));
         push(&sender, 6..=6);
         assert_eq!(next(&mut receiver), Some(Next::Item(2)));
-        assert_eq!(next(&mut receiver), Some(Next::Lagged(Lost { count: 4, until: at(6) })));
+        assert_eq!(next(&mut receiver), Some(Next::Lagged(Lost { count: 4, unplaced: 0, until: at(6) })));
         push(&sender, 7..=7);
         assert_eq!(next(&mut receiver), Some(Next::Item(7)));
         assert_eq!(next(&mut receiver), None);
@@ -233,7 +246,7 @@ mod tests {
     fn a_full_buffer_that_keeps_the_newest_tells_the_loss_before_them() {
         let (sender, mut receiver) = feed(BufferLimits { items: 100, bytes: 25 });
         push(&sender, 1..=5);
-        assert_eq!(next(&mut receiver), Some(Next::Lagged(Lost { count: 3, until: None })));
+        assert_eq!(next(&mut receiver), Some(Next::Lagged(Lost { count: 3, unplaced: 3, until: None })));
         assert_eq!(next(&mut receiver), Some(Next::Item(4)));
         assert_eq!(next(&mut receiver), Some(Next::Item(5)));
     }

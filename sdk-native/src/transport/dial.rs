@@ -79,8 +79,8 @@ impl Dialer {
         let metered = |inner| -> BoxedIo { Box::new(Metered { inner, written: written.clone() }) };
 
         let stream = if let Some(connector) = &self.connector {
-            let after = options.connect_timeout
-                + if target.secure { options.tls_timeout } else { Duration::ZERO };
+            let after =
+                options.connect_timeout + if target.secure { options.tls_timeout } else { Duration::ZERO };
             let opening = connector.connect(target);
             metered(within(Stage::Connect, after, opening).await?)
         } else {
@@ -182,7 +182,11 @@ struct Metered {
 }
 
 impl AsyncRead for Metered {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::BoxedIo;
 use crate::{Stage, TransportError};
-use futures::{Sink, SinkExt, Stream, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -153,9 +153,10 @@ impl Socket {
                 Some(Ok(Message::Close(frame))) => {
                     // The answer that the protocol asks for; the peer's close counts with or without it.
                     let _ = Pin::new(&mut self.stream).poll_flush(cx);
-                    let (code, reason) = frame
-                        .map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
-                    SocketEvent::Closed { code, reason }
+                    let (code, reason) = frame.map_or((1005_u16, String::new()), |frame| {
+                        (frame.code.into(), frame.reason.to_string())
+                    });
+                    SocketEvent::Closed { code: u32::from(code), reason }
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Binary(_))) => SocketEvent::Failed(TransportError::failed(

@@ -1,0 +1,231 @@
+//! The handle of a channel, and what can be asked about one.
+
+use crate::{
+    BufferLimits, Call, ChannelEvents, Messages,
+    client::{Shared, encode, unexpected},
+    driver::{Command, InterestId, OwnerId, Request, Sink},
+    streams::{Interest, feed},
+};
+use homing_core::{
+    ClientInfo, Error, ErrorCode, HistoryQuery, Message, Position, Response, SubscribeOptions, Subscribed,
+    SubscriptionSnapshot,
+};
+use serde::Serialize;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::oneshot;
+
+/// A message was taken by the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Where it stands; `None`: the channel keeps no history, or the server does not tell.
+    pub position: Option<Position>,
+    /// When the server took it, Unix milliseconds; 0: not told.
+    pub time: i64,
+}
+
+/// A page of a channel's history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryPage {
+    /// The messages, in the order that was asked for.
+    pub messages: Vec<Message>,
+    /// Where the channel stands; `None`: it keeps no position.
+    pub position: Option<Position>,
+}
+
+/// How many are in a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PresenceStats {
+    /// Connections.
+    pub clients: u32,
+    /// Different users among them.
+    pub users: u32,
+}
+
+/// A handle of a channel. Clones are the same handle; another call of
+/// [`channel`](crate::RealtimeClient::channel) gives an independent one.
+///
+/// All handles of a channel share one subscription. It exists while somebody reads ([`messages`](Self::messages),
+/// [`events`](Self::events)) or has joined ([`join`](Self::join)); the last one to stop leaves the channel.
+/// Publishing and asking need no subscription.
+#[derive(Clone)]
+pub struct Channel {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    name: Box<str>,
+    options: SubscribeOptions,
+    /// Names the handle, and its interest in the channel while it has joined.
+    id: InterestId,
+    /// Shared with the streams that were made since the last `leave`.
+    left: Mutex<Arc<AtomicBool>>,
+}
+
+impl Inner {
+    fn left(&self) -> Arc<AtomicBool> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.tell(Command::Release(self.id));
+    }
+}
+
+impl Channel {
+    pub(crate) fn new(shared: Arc<Shared>, name: Box<str>, options: SubscribeOptions) -> Self {
+        let id = shared.interest();
+        Self { inner: Arc::new(Inner { shared, name, options, id, left: Mutex::default() }) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Subscribes, and waits until the server has confirmed. The channel is held until [`leave`](Self::leave)
+    /// or until the handle is dropped, whether anybody reads or not; dropping the future leaves nothing.
+    ///
+    /// # Errors
+    /// Why the subscription has ended for good: the server's refusal, [`ErrorCode::OptionsConflict`],
+    /// [`ErrorCode::InvalidChannel`], [`ErrorCode::Unsubscribed`] after `leave`, [`ErrorCode::Closed`].
+    pub async fn join(&self) -> Result<Subscribed, Error> {
+        let (answer, joined) = oneshot::channel();
+        self.subscribe(self.inner.id, Sink::Join(answer));
+        joined.await.unwrap_or_else(|_| Err(Error::new(ErrorCode::Closed)))
+    }
+
+    /// Ends everything that this handle holds: its join, and the streams made from it, which give nothing
+    /// more. Other handles of the channel are not touched. The handle can be used again.
+    pub fn leave(&self) {
+        let mut left = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *left).store(true, Ordering::Release);
+        drop(left);
+        self.inner.shared.tell(Command::Leave(OwnerId(self.inner.id.0)));
+    }
+
+    /// The messages from here on.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        self.read(None, self.inner.shared.buffer)
+    }
+
+    /// The last `count` messages of the history, then those from here on, without a hole and without
+    /// doubles. Where the history cannot be read a gap stands in its place.
+    #[must_use]
+    pub fn messages_from(&self, count: u32) -> Messages {
+        self.read(Some(count).filter(|count| *count > 0), self.inner.shared.buffer)
+    }
+
+    /// The messages from here on, through a buffer of another size.
+    #[must_use]
+    pub fn messages_buffered(&self, buffer: BufferLimits) -> Messages {
+        self.read(None, buffer)
+    }
+
+    fn read(&self, backlog: Option<u32>, buffer: BufferLimits) -> Messages {
+        let (sender, receiver) = feed(buffer);
+        let interest = self.interest();
+        self.subscribe(interest.id, Sink::Messages(sender));
+        Messages::new(receiver, interest, self.inner.name.clone(), backlog)
+    }
+
+    /// What happens to the channel beside its messages, from here on.
+    #[must_use]
+    pub fn events(&self) -> ChannelEvents {
+        let (sender, feed) = feed(self.inner.shared.buffer);
+        let interest = self.interest();
+        self.subscribe(interest.id, Sink::Events(sender));
+        ChannelEvents { feed, interest }
+    }
+
+    fn interest(&self) -> Interest {
+        let shared = self.inner.shared.clone();
+        let id = shared.interest();
+        Interest { shared, id, left: self.inner.left() }
+    }
+
+    fn subscribe(&self, id: InterestId, sink: Sink) {
+        let Inner { shared, name, options, id: owner, .. } = &*self.inner;
+        let (owner, channel, options) = (OwnerId(owner.0), name.clone(), options.clone());
+        let refused = shared.commands.send(Command::Subscribe { id, owner, channel, options, sink });
+        if let Err(error) = refused
+            && let Command::Subscribe { sink, .. } = error.0
+        {
+            sink.refuse(Error::new(ErrorCode::Closed));
+        }
+    }
+
+    /// The subscription as it stands, whoever holds it. Subscribes nothing.
+    pub async fn snapshot(&self) -> SubscriptionSnapshot {
+        let (answer, snapshot) = oneshot::channel();
+        self.inner.shared.tell(Command::Snapshot { channel: self.inner.name.clone(), answer });
+        snapshot.await.unwrap_or_default()
+    }
+
+    /// Publishes a message.
+    ///
+    /// `Ok` means that the server has taken it. Messages of one client to one channel keep the order of these
+    /// calls. While there is no connection the message waits, up to the request timeout.
+    ///
+    /// It settles with [`ErrorCode::NotSent`] where it never left, with [`ErrorCode::OutcomeUnknown`] where
+    /// nobody can know, and with the server's refusal. Refused at once: [`ErrorCode::InvalidPayload`],
+    /// [`ErrorCode::MessageTooLarge`], [`ErrorCode::QueueFull`].
+    pub fn publish(&self, data: &(impl Serialize + ?Sized)) -> Call<Published> {
+        let channel = self.inner.name.clone();
+        let request = encode(data).map(|data| Request::Publish { channel, data });
+        self.inner.shared.call(request, |response| match response {
+            Response::Published { position, time } => Ok(Published { position, time }),
+            _ => Err(unexpected()),
+        })
+    }
+
+    /// Asks for a page of the history.
+    pub fn history(&self, query: HistoryQuery) -> Call<HistoryPage> {
+        self.inner.shared.history(&self.inner.name, query)
+    }
+
+    /// Who is in the channel.
+    #[must_use]
+    pub const fn presence(&self) -> Presence<'_> {
+        Presence { channel: self }
+    }
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel").field("name", &self.inner.name).finish_non_exhaustive()
+    }
+}
+
+/// Who is in a channel, as the server knows it. Asking subscribes nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Presence<'a> {
+    channel: &'a Channel,
+}
+
+impl Presence<'_> {
+    /// Every connection in the channel.
+    pub fn get(&self) -> Call<Vec<ClientInfo>> {
+        let Inner { shared, name, .. } = &*self.channel.inner;
+        shared.call(Ok(Request::Presence { channel: name.clone() }), |response| match response {
+            Response::Presence(members) => Ok(members),
+            _ => Err(unexpected()),
+        })
+    }
+
+    /// How many there are.
+    pub fn stats(&self) -> Call<PresenceStats> {
+        let Inner { shared, name, .. } = &*self.channel.inner;
+        shared.call(Ok(Request::PresenceStats { channel: name.clone() }), |response| match response {
+            Response::PresenceStats { clients, users } => Ok(PresenceStats { clients, users }),
+            _ => Err(unexpected()),
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! Who gets which channel's events.
+//!
+//! Owns the interests of streams and handles, and the names behind the core's channel keys. Never calls the
+//! core: it says which handles to give back.
+
+use super::command::{InterestId, OwnerId, Sink};
+use crate::{
+    ClientEvent,
+    streams::{Fed, FeedSender, Keep},
+};
+use homing_core::{
+    ChannelEvent, ChannelKey, Error, ErrorCode, HandleId, Message, Position, Reason, Recovery,
+    SubscribeOptions, Subscribed, SubscriptionSnapshot, SubscriptionState,
+};
+use std::collections::{BTreeMap, HashMap};
+use tokio::sync::oneshot;
+
+#[derive(Default)]
+pub(crate) struct Subscribers {
+    interests: HashMap<InterestId, Interest>,
+    channels: BTreeMap<ChannelKey, Channel>,
+    watchers: Vec<FeedSender<ClientEvent>>,
+}
+
+struct Interest {
+    owner: OwnerId,
+    channel: ChannelKey,
+    handle: HandleId,
+}
+
+struct Channel {
+    name: Box<str>,
+    /// The app asked for the newest value only.
+    cache: bool,
+    /// The server made this subscription, and its events go to those who watch the client.
+    server_side: bool,
+    /// Epoch of the messages that are being delivered; empty: none.
+    epoch: Box<str>,
+    /// Whether messages count without a hole.
+    contiguous: bool,
+    /// A position to continue from that the app gave, until it was used.
+    since: Option<Position>,
+    messages: Vec<Reader>,
+    events: Vec<(InterestId, FeedSender<ChannelEvent>)>,
+    joined: Vec<InterestId>,
+    joining: Vec<oneshot::Sender<Result<Subscribed, Error>>>,
+}
+
+/// One stream of messages.
+struct Reader {
+    id: InterestId,
+    feed: FeedSender<Fed>,
+    /// What it was told about how the channel counts; `None`: nothing so far.
+    contiguous: Option<bool>,
+}
+
+impl Reader {
+    fn start(&mut self, position: Option<Position>, contiguous: bool) {
+        let known = self.contiguous.replace(contiguous);
+        let start = Fed::Start { position, contiguous };
+        match (known, contiguous) {
+            // Its own cursor is more precise than anything that could be told.
+            (Some(true), true) => {}
+            (_, true) => {
+                self.feed.keep(Keep::Oldest);
+                self.feed.push_mark(start);
+            }
+            (_, false) => {
+                self.feed.keep(Keep::Newest);
+                self.feed.push(start, 0, || None);
+            }
+        }
+    }
+}
+
+impl Channel {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            cache: false,
+            server_side: false,
+            epoch: Box::default(),
+            contiguous: false,
+            since: None,
+            messages: Vec::new(),
+            events: Vec::new(),
+            joined: Vec::new(),
+            joining: Vec::new(),
+        }
+    }
+
+    fn count_from(&mut self, position: Option<&Position>, cache: bool) {
+        self.contiguous = position.is_some() && !cache;
+        self.epoch = position.map(|position| position.epoch.clone()).unwrap_or_default();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.messages.is_empty() && self.events.is_empty() && self.joined.is_empty() && !self.server_side
+    }
+
+    fn on_subscribed(&mut self, subscribed: &Subscribed) {
+        let cache = self.cache || subscribed.retention.as_ref().is_some_and(|retention| retention.cache);
+        self.count_from(subscribed.position.as_ref(), cache);
+        let since = self.since.take().filter(|_| subscribed.was_recovering);
+        let begin = since.or_else(|| subscribed.position.clone());
+        for reader in &mut self.messages {
+            reader.start(begin.clone(), self.contiguous);
+        }
+        for joining in self.joining.drain(..) {
+            let _ = joining.send(Ok(subscribed.clone()));
+        }
+    }
+
+    fn on_message(&self, message: Message) {
+        let (epoch, offset) = (&self.epoch, message.offset);
+        let position = || (offset > 0).then(|| Position { epoch: epoch.clone(), offset });
+        let bytes = message.data.as_str().len();
+        if let Some((last, others)) = self.messages.split_last() {
+            for reader in others {
+                reader.feed.push(Fed::Message(message.clone()), bytes, position);
+            }
+            last.feed.push(Fed::Message(message), bytes, position);
+        }
+    }
+
+    /// Nothing follows for anybody.
+    fn on_ended(&mut self, reason: &Reason) -> Vec<InterestId> {
+        let error = ending(reason);
+        for reader in &self.messages {
+            reader.feed.end(error.clone());
+        }
+        for joining in self.joining.drain(..) {
+            let error = error.clone().unwrap_or_else(|| Error::new(ErrorCode::Unsubscribed));
+            let _ = joining.send(Err(error));
+        }
+        let messages = self.messages.drain(..).map(|reader| reader.id);
+        let events = self.events.drain(..).map(|(id, _)| id);
+        messages.chain(events).chain(self.joined.drain(..)).collect()
+    }
+}
+
+/// What a subscription's end means for those who read it; `None`: the app wanted it.
+fn ending(reason: &Reason) -> Option<Error> {
+    if reason.code < 10 {
+        return None;
+    }
+    let code = ErrorCode::from_number(reason.code).unwrap_or(match reason.code {
+        100..2000 => ErrorCode::Application,
+        _ => ErrorCode::Unsubscribed,
+    });
+    Some(Error { number: reason.code, ..Error::new(code).with_detail(&reason.text) })
+}
+
+impl Subscribers {
+    /// Adds an interest that the core has taken, and brings it up to what the core knows about the channel.
+    pub(crate) fn add(
+        &mut self,
+        (id, owner, handle): (InterestId, OwnerId, HandleId),
+        (key, name): (ChannelKey, &str),
+        options: &SubscribeOptions,
+        snapshot: SubscriptionSnapshot,
+        sink: Sink,
+    ) {
+        let channel = self.channels.entry(key).or_insert_with(|| Channel::new(name));
+        if channel.is_idle() {
+            channel.since.clone_from(&options.since);
+        }
+        channel.cache = options.recovery == Recovery::Cache;
+        let subscribed = snapshot.state == SubscriptionState::Subscribed;
+        if subscribed || snapshot.position.is_some() {
+            let cache = channel.cache || snapshot.retention.as_ref().is_some_and(|retention| retention.cache);
+            channel.count_from(snapshot.position.as_ref(), cache);
+        }
+        match sink {
+            Sink::Messages(feed) => {
+                let mut reader = Reader { id, feed, contiguous: None };
+                if subscribed || snapshot.position.is_some() {
+                    reader.start(snapshot.position, channel.contiguous);
+                }
+                channel.messages.push(reader);
+            }
+            Sink::Events(feed) => channel.events.push((id, feed)),
+            Sink::Join(answer) => {
+                if subscribed {
+                    let SubscriptionSnapshot { position, retention, data, .. } = snapshot;
+                    let _ =
+                        answer.send(Ok(Subscribed { position, retention, data, ..Subscribed::default() }));
+                } else {
+                    channel.joining.push(answer);
+                }
+                channel.joined.push(id);
+            }
+        }
+        self.interests.insert(id, Interest { owner, channel: key, handle });
+    }
+
+    /// The channel that an interest is in already.
+    pub(crate) fn channel_of(&self, id: InterestId) -> Option<ChannelKey> {
+        self.interests.get(&id).map(|interest| interest.channel)
+    }
+
+    /// A second join of a handle that has joined and is waiting.
+    pub(crate) fn wait_too(&mut self, key: ChannelKey, answer: oneshot::Sender<Result<Subscribed, Error>>) {
+        if let Some(channel) = self.channels.get_mut(&key) {
+            channel.joining.push(answer);
+        }
+    }
+
+    pub(crate) fn key_of(&self, name: &str) -> Option<ChannelKey> {
+        self.channels.iter().find(|(_, channel)| &*channel.name == name).map(|(key, _)| *key)
+    }
+
+    /// Removes an interest; the handle to give back.
+    pub(crate) fn remove(&mut self, id: InterestId) -> Option<HandleId> {
+        let interest = self.interests.remove(&id)?;
+        if let Some(channel) = self.channels.get_mut(&interest.channel) {
+            channel.messages.retain(|reader| reader.id != id);
+            channel.events.retain(|(member, _)| *member != id);
+            channel.joined.retain(|member| *member != id);
+            if channel.joined.is_empty() {
+                for joining in channel.joining.drain(..) {
+                    let _ = joining.send(Err(Error::new(ErrorCode::Unsubscribed)));
+                }
+            }
+            if channel.is_idle() {
+                self.channels.remove(&interest.channel);
+            }
+        }
+        Some(interest.handle)
+    }
+
+    /// Removes all interests of a handle; the core's handles to give back.
+    pub(crate) fn remove_owner(&mut self, owner: OwnerId) -> Vec<HandleId> {
+        let ids: Vec<_> = self
+            .interests
+            .iter()
+            .filter(|(_, interest)| interest.owner == owner)
+            .map(|(id, _)| *id)
+            .collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    pub(crate) fn watch(&mut self, feed: FeedSender<ClientEvent>) {
+        self.watchers.retain(|watcher| !watcher.is_abandoned());
+        self.watchers.push(feed);
+    }
+
+    pub(crate) fn tell_watchers(&mut self, event: &ClientEvent) {
+        self.watchers.retain(|watcher| !watcher.is_abandoned());
+        for watcher in &self.watchers {
+            watcher.push(event.clone(), 0, || None);
+        }
+    }
+
+    pub(crate) fn on_server_subscribed(&mut self, key: ChannelKey, name: Box<str>) {
+        self.channels.entry(key).or_insert_with(|| Channel::new(&name)).server_side = true;
+        self.tell_watchers(&ClientEvent::ServerSubscribed { channel: name });
+    }
+
+    pub(crate) fn on_server_unsubscribed(&mut self, key: ChannelKey, name: Box<str>) {
+        if let Some(channel) = self.channels.get_mut(&key) {
+            channel.server_side = false;
+            if channel.is_idle() {
+                self.channels.remove(&key);
+            }
+        }
+        self.tell_watchers(&ClientEvent::ServerUnsubscribed { channel: name });
+    }
+
+    /// Hands an event to those it concerns; the handles to give back where it ended a subscription.
+    pub(crate) fn on_channel_event(&mut self, key: ChannelKey, event: ChannelEvent) -> Vec<HandleId> {
+        let Some(channel) = self.channels.get_mut(&key) else { return Vec::new() };
+        if channel.server_side && !self.watchers.is_empty() {
+            let (channel, event) = (channel.name.clone(), event.clone());
+            self.tell_watchers(&ClientEvent::ServerChannel { channel, event });
+        }
+        let Some(channel) = self.channels.get_mut(&key) else { return Vec::new() };
+        match event {
+            ChannelEvent::Message(message) => {
+                channel.on_message(message);
+                return Vec::new();
+            }
+            ChannelEvent::Gap(gap) => {
+                channel.epoch.clone_from(&gap.to.epoch);
+                for reader in &channel.messages {
+                    reader.feed.push(Fed::Gap(gap.clone()), 0, || Some(gap.to.clone()));
+                }
+                return Vec::new();
+            }
+            _ => {}
+        }
+        if let ChannelEvent::Subscribed(subscribed) = &event {
+            channel.on_subscribed(subscribed);
+        }
+        for (_, feed) in &channel.events {
+            feed.push(event.clone(), 0, || None);
+        }
+        let ChannelEvent::Unsubscribed(reason) = &event else { return Vec::new() };
+        let ended = channel.on_ended(reason);
+        if channel.is_idle() {
+            self.channels.remove(&key);
+        }
+        ended
+            .into_iter()
+            .filter_map(|id| self.interests.remove(&id))
+            .map(|interest| interest.handle)
+            .collect()
+    }
+}
+
+impl Sink {
+    /// The core did not take the interest.
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Self::Messages(feed) => feed.end(Some(error)),
+            Self::Events(feed) => feed.push(ChannelEvent::Error(error), 0, || None),
+            Self::Join(answer) => drop(answer.send(Err(error))),
+        }
+    }
+}
