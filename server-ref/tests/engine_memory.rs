@@ -4,7 +4,7 @@
 
 mod engine_contract;
 
-use engine_contract::Setup;
+use engine_contract::{MovedClock, Setup};
 use homing_server::{
     clock::{Clock, Millis},
     engine::{Engine, memory::Memory},
@@ -13,17 +13,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-
-struct MovedClock(AtomicU64);
-
-impl Clock for MovedClock {
-    fn now(&self) -> Millis {
-        self.0.load(Ordering::Relaxed)
-    }
-    fn unix(&self) -> i64 {
-        1_700_000_000_000 + self.now() as i64
-    }
-}
 
 struct MemorySetup {
     clock: Arc<MovedClock>,

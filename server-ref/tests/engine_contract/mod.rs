@@ -7,12 +7,15 @@ mod pubsub;
 
 use bytes::Bytes;
 use homing_server::{
-    clock::Millis,
+    clock::{Clock, Millis},
     engine::{Append, Appended, Channel, Doubt, Engine, Hint, Page, Position, Read, Retention, Sink},
 };
 use std::{
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -73,7 +76,6 @@ macro_rules! engine_contract {
 
 /// A channel of its own for every use, so that tests can share a store.
 pub(crate) fn channel(name: &str) -> Channel {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{name}:{}-{next}", std::process::id()).into()
@@ -161,10 +163,27 @@ impl Recorder {
         heard()
     }
 
+    /// All that was heard so far.
+    pub(crate) fn all(&self) -> Vec<(String, Hint)> {
+        self.hints.lock().unwrap().clone()
+    }
+
     /// The control messages, once they are as many as `count`.
     pub(crate) async fn controls(&self, count: usize) -> Vec<Bytes> {
         wait_for(|| self.controls.lock().unwrap().len() >= count).await;
         self.controls.lock().unwrap().clone()
+    }
+}
+
+/// A clock that a test moves.
+pub(crate) struct MovedClock(pub(crate) AtomicU64);
+
+impl Clock for MovedClock {
+    fn now(&self) -> Millis {
+        self.0.load(Ordering::Relaxed)
+    }
+    fn unix(&self) -> i64 {
+        1_700_000_000_000 + self.now() as i64
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod differential;
 #[path = "../engine_contract/mod.rs"]
 mod engine_contract;
 mod faults;
@@ -9,7 +10,7 @@ mod relay;
 mod server;
 mod start;
 
-use engine_contract::Setup;
+use engine_contract::{MovedClock, Setup};
 use homing_server::{
     clock::Millis,
     engine::{
