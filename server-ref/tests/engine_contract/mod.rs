@@ -152,12 +152,8 @@ impl Recorder {
     /// What was heard of a channel, once it is as many as `count`.
     pub(crate) async fn hints(&self, channel: &Channel, count: usize) -> Vec<Hint> {
         let heard = || {
-            let hints = self.hints.lock().unwrap();
-            hints
-                .iter()
-                .filter(|(name, _)| **name == **channel)
-                .map(|(_, hint)| hint.clone())
-                .collect::<Vec<_>>()
+            let of_channel = self.all().into_iter().filter(|(name, _)| **name == **channel);
+            of_channel.map(|(_, hint)| hint).collect::<Vec<_>>()
         };
         wait_for(|| heard().len() >= count).await;
         heard()
