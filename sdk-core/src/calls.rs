@@ -168,30 +168,31 @@ impl RealtimeClient {
     }
 
     pub(crate) fn on_call_answered(&mut self, id: RequestId, outcome: Outcome<'_>) {
-        let response = match outcome {
-            Outcome::Error(reply) => Err(Error::from_wire(&reply)),
-            Outcome::Publish(result) => Ok(Response::Published {
+        let Some(call) = self.calls.table.get(id) else { return };
+        let response = match (&call.body, outcome) {
+            (_, Outcome::Error(reply)) => Err(Error::from_wire(&reply)),
+            (Body::Publish(_), Outcome::Publish(result)) => Ok(Response::Published {
                 position: (result.offset > 0).then(|| position(&result.epoch, result.offset)),
                 time: result.time,
             }),
-            Outcome::History(result) => Ok(Response::History {
+            (Body::History(_), Outcome::History(result)) => Ok(Response::History {
                 messages: result.publications.iter().map(Message::from_wire).collect(),
                 position: (!result.epoch.is_empty()).then(|| position(&result.epoch, result.offset)),
             }),
-            Outcome::Presence(result) => Ok(Response::Presence(
+            (Body::Presence, Outcome::Presence(result)) => Ok(Response::Presence(
                 result.presence.iter().map(|(_, info)| ClientInfo::from_wire(info)).collect(),
             )),
-            Outcome::PresenceStats(result) => {
+            (Body::PresenceStats, Outcome::PresenceStats(result)) => {
                 Ok(Response::PresenceStats { clients: result.num_clients, users: result.num_users })
             }
-            Outcome::Rpc(result) => Ok(Response::Rpc(result.data.unwrap_or(Raw::trusted("null")).into())),
+            (Body::Rpc(..), Outcome::Rpc(result)) => {
+                Ok(Response::Rpc(result.data.unwrap_or(Raw::trusted("null")).into()))
+            }
             // A server may leave out a result whose fields are all zero.
-            Outcome::Empty => match self.calls.table.get(id).map(|call| &call.body) {
-                Some(Body::Publish(_)) => Ok(Response::Published { position: None, time: 0 }),
-                Some(Body::Rpc(..)) => Ok(Response::Rpc(Raw::trusted("null").into())),
-                _ => Err(Error::new(ErrorCode::Protocol)),
-            },
-            _ => Err(Error::new(ErrorCode::Protocol)),
+            (Body::Publish(_), Outcome::Empty) => Ok(Response::Published { position: None, time: 0 }),
+            (Body::Rpc(..), Outcome::Empty) => Ok(Response::Rpc(Raw::trusted("null").into())),
+            // The loss of the connection settles the call, or asks again.
+            _ => return self.on_protocol_error("the answer to a call is of another kind"),
         };
         self.settle(id, response);
     }
@@ -232,8 +233,12 @@ impl RealtimeClient {
         self.settle(id, Err(error));
     }
 
-    pub(crate) fn give_up_all(&mut self, code: ErrorCode) {
+    /// The client is over. What the server may have acted on has an unknown end, a question has none.
+    pub(crate) fn give_up_all(&mut self) {
         for id in self.calls.table.keys_where(|_| true) {
+            let acts = |call: &Call| call.command.is_some() && !call.body.is_a_question();
+            let unknown = self.calls.table.get(id).is_some_and(acts);
+            let code = if unknown { ErrorCode::OutcomeUnknown } else { ErrorCode::Closed };
             self.settle(id, Err(Error::new(code)));
         }
     }

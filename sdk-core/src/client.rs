@@ -82,16 +82,16 @@ impl RealtimeClient {
         self.out.pop()
     }
 
-    /// The fast lane: whether the publication at `offset` (0: none) is the next one of a live channel. If so
-    /// the position has moved and the caller hands the message to the app at once; else nothing has changed
-    /// and the frame takes the ordinary way. The caller has drained all outputs before.
+    /// The fast lane: whether the publication at `offset` (0: none) is the next one of a live channel that
+    /// somebody holds. If so the position has moved and the caller hands the message to the app at once; else
+    /// nothing has changed and the frame takes the ordinary way. The caller has drained all outputs before.
     pub fn advance(&mut self, now: Instant, conn: ConnId, channel: ChannelKey, offset: u64) -> bool {
         self.advance_to(now);
         let now = self.now;
         let Some(live) = self.link.live().filter(|live| live.conn == conn) else { return false };
         live.heartbeat.heard(now);
         let Some(channel) = self.channels.get_mut(channel) else { return false };
-        let next = matches!(channel.state, State::Live) && channel.is_next(offset);
+        let next = matches!(channel.state, State::Live) && channel.is_heard() && channel.is_next(offset);
         if next && let Some(position) = channel.position.as_mut().filter(|_| offset > 0) {
             position.offset = offset;
         }
@@ -129,10 +129,12 @@ impl RealtimeClient {
         self.give_up_unsent();
         self.set_health(Health::Ok);
         self.watch_health();
+        self.finish_close_if_settled();
     }
 
     /// Ends the client. Calls under way may still settle for the time of `flush`; then all that are left are
-    /// rejected, the socket is closed, and the last event is [`ConnectionState::Closed`].
+    /// rejected ([`ErrorCode::OutcomeUnknown`] where the server may have acted on one, else
+    /// [`ErrorCode::Closed`]), the socket is closed, and the last event is [`ConnectionState::Closed`].
     pub fn close(&mut self, now: Instant, flush: Duration) {
         self.advance_to(now);
         if !matches!(self.link.phase, Phase::Closed) {
@@ -158,7 +160,7 @@ impl RealtimeClient {
         }
         self.closing = None;
         self.out.drop_events();
-        self.give_up_all(ErrorCode::Closed);
+        self.give_up_all();
         self.end_socket(Socket::Open);
         self.channels.clear();
         self.link.phase = Phase::Closed;
@@ -203,13 +205,13 @@ impl RealtimeClient {
         if let Some(key) = known
             && let Some(existing) = self.channels.get(key)
         {
-            let held = !existing.handles.is_empty();
-            if existing.options != *options && held && !existing.server_side {
+            let (ended, held) = (matches!(existing.state, State::Ended), !existing.handles.is_empty());
+            let differs = existing.options != *options;
+            if differs && held && !ended && !existing.server_side {
                 return Err(Error::new(ErrorCode::OptionsConflict).with_detail(channel));
             }
             // One that ended for good, or that nobody holds any more under these options, is made anew.
-            let stale = matches!(existing.state, State::Ended) || existing.options != *options;
-            if stale && !existing.server_side {
+            if (ended || differs) && !existing.server_side {
                 self.forget_channel(key);
                 known = None;
             }
@@ -234,11 +236,15 @@ impl RealtimeClient {
         let until = self.now + self.config.linger;
         let Some(key) = self.channels.release(handle) else { return };
         let Some(channel) = self.channels.get_mut(key) else { return };
-        if channel.handles.is_empty() && !channel.server_side {
+        if !channel.handles.is_empty() {
+            return;
+        }
+        if channel.server_side {
+            channel.announce(&mut self.out);
+        } else if matches!(channel.state, State::Ended) {
+            self.channels.remove(key);
+        } else {
             channel.linger = Some(until);
-            if matches!(channel.state, State::Ended) {
-                self.channels.remove(key);
-            }
         }
     }
 

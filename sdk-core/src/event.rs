@@ -153,8 +153,8 @@ pub enum Event {
         /// What.
         event: ChannelEvent,
     },
-    /// The server subscribed this connection to a channel that no handle had asked for. Its events follow
-    /// under this key.
+    /// The server subscribed this connection to a channel that no handle holds, or the last handle of such a
+    /// channel was given back. Its events follow under this key until a handle takes them over.
     ServerSubscribed {
         /// Key of its events.
         channel: ChannelKey,

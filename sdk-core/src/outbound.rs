@@ -6,7 +6,7 @@ use crate::{
 };
 use alloc::{collections::VecDeque, string::String};
 
-/// A frame is cut here, well below what a server reads.
+/// No frame of several commands is longer: a plain server ends the connection for good behind this size.
 const BATCH_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
@@ -39,12 +39,16 @@ impl Outbound {
             self.flush();
             self.conn = Some(conn);
         }
-        if !self.batch.is_empty() {
+        let before = self.batch.len();
+        if before > 0 {
             self.batch.push('\n');
         }
         json::encode_command(&Command { id, request }, &mut self.batch);
-        if self.batch.len() >= BATCH_BYTES {
+        if before > 0 && self.batch.len() > BATCH_BYTES {
+            let command = self.batch.split_off(before + 1);
+            self.batch.truncate(before);
             self.flush();
+            self.batch = command;
         }
     }
 

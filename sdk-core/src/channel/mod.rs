@@ -5,7 +5,7 @@ mod registry;
 pub(crate) use registry::Registry;
 
 use crate::{
-    ChannelEvent, ChannelKey, GapReason, HandleId, Instant, Json, Position, RealtimeClient, Reason,
+    ChannelEvent, ChannelKey, Event, GapReason, HandleId, Instant, Json, Position, RealtimeClient, Reason,
     SubscribeOptions, SubscriptionState, TokenRequestId, connection::token::Refresh, log::recovery::Repair,
     outbound::Outbound, wire,
 };
@@ -22,6 +22,8 @@ pub(crate) struct Channel {
     pub(crate) options: SubscribeOptions,
     /// The server made this subscription; it is not the client's to end.
     pub(crate) server_side: bool,
+    /// The app was told the key of this subscription of the server's own, which no handle holds.
+    pub(crate) announced: bool,
     pub(crate) state: State,
     /// The last message that was delivered, or where the reader began.
     pub(crate) position: Option<Position>,
@@ -75,10 +77,21 @@ impl Channel {
         }
     }
 
-    /// Tells the app, as long as somebody holds the channel.
+    /// Whether the app wants to hear of this channel.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.handles.is_empty() || self.server_side
+    }
+
     pub(crate) fn tell(&self, event: ChannelEvent, out: &mut Outbound) {
-        if !self.handles.is_empty() || self.server_side {
+        if self.is_heard() {
             out.channel(self.key, event);
+        }
+    }
+
+    /// Tells the app, once, the key of a subscription that the server made and no handle holds.
+    pub(crate) fn announce(&mut self, out: &mut Outbound) {
+        if !core::mem::replace(&mut self.announced, true) {
+            out.event(Event::ServerSubscribed { channel: self.key, name: self.name.clone() });
         }
     }
 }
@@ -100,6 +113,8 @@ impl RealtimeClient {
         for key in self.channels.keys_where(|channel| channel.linger.is_some_and(|at| at <= now)) {
             self.forget_channel(key);
         }
+        // What waited for the subscription need not wait any more.
+        self.flush_calls();
     }
 
     /// Removes a channel, and tells the server if it may know of it.

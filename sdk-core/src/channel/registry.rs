@@ -74,6 +74,7 @@ impl Registry {
                 linger: None,
                 options: options.clone(),
                 server_side,
+                announced: false,
                 state: State::Offline,
                 position: options.since.clone(),
                 lost: None,
@@ -107,6 +108,7 @@ impl Registry {
         if let Some(channel) = self.table.get_mut(key) {
             channel.handles.push(handle);
             channel.linger = None;
+            channel.announced = false;
         }
         handle
     }

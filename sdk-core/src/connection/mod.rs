@@ -257,10 +257,9 @@ impl RealtimeClient {
             refresh: Refresh::after(self.now, result.expires, result.ttl),
             max_message_bytes,
             has_ping: homing.is_some(),
-            history_page: if limits.history_page == 0 {
-                self.config.repair_page
-            } else {
-                limits.history_page.min(self.config.repair_page)
+            history_page: match limits.history_page {
+                0 => self.config.repair_page.max(1),
+                most => self.config.repair_page.clamp(1, most),
             },
         }));
         self.set_state(ConnectionState::Connected(crate::Session {

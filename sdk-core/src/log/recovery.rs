@@ -6,7 +6,6 @@
 
 use crate::{
     ChannelEvent, ChannelKey, Error, ErrorCode, Gap, GapReason, Instant, Message, Position, RealtimeClient,
-    Reason,
     calls::{Waiter, position, since},
     channel::{Channel, State},
     connection::{Phase, backoff},
@@ -53,6 +52,24 @@ impl Channel {
         self.tell(ChannelEvent::Message(message), out);
     }
 
+    /// Takes what came with the answer to a subscribe, as far as it is the next one each time.
+    fn take_recovered(&mut self, publications: &[wire::Publication<'_>], out: &mut Outbound) {
+        for publication in publications {
+            if self.is_next(publication.offset) {
+                // Tells what was lost in an earlier session, and skips nothing.
+                self.skip_to(publication.offset.saturating_sub(1), GapReason::Retention, out);
+                self.deliver(Message::from_wire(publication), out);
+            }
+        }
+    }
+
+    /// Moves the position to `offset`, never back.
+    fn reach(&mut self, offset: u64) {
+        if let Some(position) = &mut self.position {
+            position.offset = position.offset.max(offset);
+        }
+    }
+
     /// How far the reader has come; `None`: positions are not kept, or this message has none.
     fn reached(&self, offset: u64) -> Option<u64> {
         self.position.as_ref().filter(|_| offset > 0).map(|position| position.offset)
@@ -79,6 +96,18 @@ impl Channel {
         reached.offset = reached.offset.max(offset);
         let to = reached.clone();
         self.tell(gap(from, to, reason), out);
+    }
+
+    /// The log ends at `top` although messages up to `seen` existed: it lost its tail and counts on from there,
+    /// so what follows must not look like known.
+    fn rewind(&mut self, seen: u64, top: u64, out: &mut Outbound) {
+        if let Some(reached) = &mut self.position {
+            reached.offset = reached.offset.min(top);
+        }
+        self.skip_to(seen, GapReason::Rewound, out);
+        if let Some(reached) = &mut self.position {
+            reached.offset = top;
+        }
     }
 
     /// The channel was made anew: all from the position on is lost, and the reader begins again at the start.
@@ -132,7 +161,7 @@ impl RealtimeClient {
     pub(crate) fn recover(
         &mut self,
         key: ChannelKey,
-        before: Option<Position>,
+        mut before: Option<Position>,
         head: Option<Position>,
         publications: &[wire::Publication<'_>],
     ) {
@@ -145,38 +174,27 @@ impl RealtimeClient {
             }
             return;
         };
-        let Some(before) = before else {
-            channel.position = Some(Position { epoch: head.epoch, offset: 0 });
-            // A cache brings its newest value at once.
-            for publication in publications {
-                channel.deliver(Message::from_wire(publication), &mut self.out);
-            }
-            if let Some(position) = &mut channel.position {
-                position.offset = head.offset;
-            }
-            return;
-        };
+        let continues = before.as_ref().is_some_and(|before| before.epoch == head.epoch);
+        if let Some(known) = before.as_mut().filter(|known| continues && head.offset < known.offset) {
+            channel.tell(gap(behind(&head), known.clone(), GapReason::Rewound), &mut self.out);
+            known.offset = if channel.is_cache() { 0 } else { head.offset };
+        }
+        // A reader of a cache wants the newest value alone, be it the first one or after an absence.
         if channel.is_cache() {
-            let newest = publications
-                .last()
-                .filter(|newest| before.epoch != head.epoch || newest.offset > before.offset);
-            channel.position = Some(head);
-            if let Some(newest) = newest {
+            let known = before.filter(|_| continues).map_or(0, |known| known.offset);
+            channel.position = Some(position(&head.epoch, known));
+            if let Some(newest) = publications.last().filter(|newest| newest.offset > known) {
                 channel.deliver(Message::from_wire(newest), &mut self.out);
             }
-            return;
+            return channel.reach(head.offset);
         }
-        if before.epoch == head.epoch && head.offset < before.offset {
-            let from = Position { epoch: head.epoch.clone(), offset: head.offset + 1 };
-            channel.position = Some(head);
-            return channel.tell(gap(from, before, GapReason::Rewound), &mut self.out);
-        }
-        if before.epoch == head.epoch {
+        let Some(before) = before else { return channel.position = Some(head) };
+        if continues {
             channel.position = Some(before);
+            channel.take_recovered(publications, &mut self.out);
         } else {
             channel.begin_epoch(&before, &head.epoch);
         }
-        channel.take_page(publications, &mut self.out);
         self.repair(key, Repair { head: head.offset, ..Repair::default() });
     }
 
@@ -259,20 +277,14 @@ impl RealtimeClient {
                     let before = reached.clone();
                     *repair = Repair { head: result.offset, ..Repair::default() };
                     channel.begin_epoch(&before, &result.epoch);
-                } else if result.publications.iter().all(|publication| publication.offset <= reached.offset) {
-                    // Nothing newer is kept, although something newer was seen to exist.
-                    let rewound = (result.offset < head).then_some(result.offset);
-                    if rewound.is_some() {
-                        *repair = Repair::default();
-                    }
-                    let reason = if rewound.is_some() { GapReason::Rewound } else { GapReason::Retention };
-                    channel.skip_to(head, reason, out);
-                    // A log that lost its tail counts on from there; what follows must not look like known.
-                    if let (Some(position), Some(top)) = (&mut channel.position, rewound) {
-                        position.offset = top;
-                    }
-                } else {
+                } else if result.publications.iter().any(|publication| publication.offset > reached.offset) {
                     channel.take_page(&result.publications, out);
+                } else if result.offset >= head {
+                    // Nothing newer is kept, although something newer is known to exist.
+                    channel.skip_to(head, GapReason::Retention, out);
+                } else {
+                    *repair = Repair::default();
+                    channel.rewind(head, result.offset, out);
                 }
                 self.repair_on(key);
             }
@@ -284,7 +296,7 @@ impl RealtimeClient {
     fn on_page_refused(&mut self, key: ChannelKey, reply: &wire::ErrorReply<'_>) {
         let error = Error::from_wire(reply);
         if error.code == ErrorCode::UnrecoverablePosition {
-            return self.rejoin(key, Reason::of(&error));
+            return self.rejoin(key, &error);
         }
         if reply.temporary || reply.code < 100 {
             return self.repair_later(key);

@@ -27,11 +27,8 @@ impl RealtimeClient {
         if let Some(channel) = self.channels.get_mut(key) {
             channel.server_side = true;
             channel.linger = None;
-            if channel.handles.is_empty()
-                && matches!(channel.state, State::Offline)
-                && channel.position.is_none()
-            {
-                self.out.event(Event::ServerSubscribed { channel: key, name: name.into() });
+            if channel.handles.is_empty() {
+                channel.announce(&mut self.out);
             }
         }
         key
@@ -62,8 +59,11 @@ impl RealtimeClient {
             return;
         }
         channel.server_side = false;
+        let was_subscribed = channel.is_subscribed();
         channel.state = State::Offline;
-        channel.tell(ChannelEvent::Subscribing(reason), &mut self.out);
+        if was_subscribed {
+            channel.tell(ChannelEvent::Subscribing(reason), &mut self.out);
+        }
         self.join(key);
     }
 }

@@ -87,9 +87,13 @@ impl RealtimeClient {
         }
         match outcome {
             Outcome::Subscribe(result) => {
-                channel.failures = 0;
                 channel.renewed_at_once = false;
                 self.on_joined(key, &result);
+                if let Some(channel) = self.channels.get_mut(key)
+                    && matches!(channel.state, State::Live)
+                {
+                    channel.failures = 0;
+                }
                 self.flush_calls();
             }
             Outcome::Error(reply) => self.on_join_refused(key, &reply),
@@ -165,16 +169,23 @@ impl RealtimeClient {
         }
     }
 
-    /// Leaves and joins again from the position: the server's view of this channel is in doubt.
-    pub(crate) fn rejoin(&mut self, key: ChannelKey, reason: Reason) {
+    /// Leaves and joins again from the position: the server's view of this channel is in doubt. The first time
+    /// at once, then with a wait, until a page of history was read or nothing was missing.
+    pub(crate) fn rejoin(&mut self, key: ChannelKey, error: &Error) {
+        let reason = Reason::of(error);
         let Some(channel) = self.channels.get_mut(key) else { return };
         channel.state = State::Offline;
         let (name, server_side) = (channel.name.clone(), channel.server_side);
+        let again = channel.failures > 0;
+        channel.failures = channel.failures.saturating_add(1);
         channel.tell(ChannelEvent::Subscribing(reason.clone()), &mut self.out);
         if server_side {
             return self.lose(reason, Socket::Open, Again::Backoff);
         }
         self.send_unsubscribe(&name);
+        if again {
+            return self.join_later(key, 0, error);
+        }
         self.join(key);
     }
 
@@ -290,6 +301,10 @@ impl RealtimeClient {
 
     /// The server has confirmed a subscription, asked for or its own.
     pub(crate) fn on_joined(&mut self, key: ChannelKey, result: &wire::SubscribeResult<'_>) {
+        // One subscription of a list may have ended the connection that the others came with.
+        if !matches!(self.link.phase, Phase::Online(_)) {
+            return;
+        }
         let tracked = result.positioned || result.recoverable;
         if tracked && result.epoch.is_empty() {
             return self.on_protocol_error("a positioned subscription without an epoch");
