@@ -122,10 +122,7 @@ impl RealtimeClient {
     /// The reason where nothing is tried: [`connect`](Self::connect) was not called, the app disconnected, the
     /// server refused for good, or the client is closed.
     pub async fn connected(&self) -> Result<Session, Error> {
-        // Only what was asked for before this call counts: the driver has seen it once it answers.
-        let (answer, seen) = oneshot::channel();
-        self.shared.tell(Command::Snapshot { channel: Box::default(), answer });
-        let _ = seen.await;
+        self.settle_commands().await;
         let mut state = self.shared.state.clone();
         let settled = state.wait_for(|state| !matches!(state, ConnectionState::Connecting { .. })).await;
         match settled.as_deref() {
@@ -135,6 +132,27 @@ impl RealtimeClient {
                 Err(Error::new(ErrorCode::Closed))
             }
         }
+    }
+
+    /// Waits until nothing is tried any more, and tells why: the app disconnected or closed the client, or the
+    /// server or the token provider refused for good. Cancel-safe.
+    pub async fn disconnected(&self) -> Error {
+        self.settle_commands().await;
+        let mut state = self.shared.state.clone();
+        let ended = |state: &ConnectionState| {
+            matches!(state, ConnectionState::Disconnected { .. } | ConnectionState::Closed)
+        };
+        match state.wait_for(ended).await.as_deref() {
+            Ok(ConnectionState::Disconnected { reason }) => refusal(reason),
+            _ => Error::new(ErrorCode::Closed),
+        }
+    }
+
+    /// Returns when the driver has seen everything that was asked for before this call.
+    async fn settle_commands(&self) {
+        let (answer, seen) = oneshot::channel();
+        self.shared.tell(Command::Snapshot { channel: Box::default(), answer });
+        let _ = seen.await;
     }
 
     /// Wants to be disconnected. Calls that wait to be sent are rejected; channels stay wanted, and come back

@@ -1,4 +1,50 @@
 //! Realtime messaging that loses nothing: the client for Rust programs.
+//!
+//! ```no_run
+//! use homing::{Decode, Delivery, RealtimeClient};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = RealtimeClient::builder("wss://example.org/connection/websocket").build()?;
+//!     client.connect()?;
+//!     let room = client.channel("chat:general");
+//!     let mut messages = room.messages_from(50);
+//!     room.publish(&"hello").await?;
+//!     while let Some(delivery) = messages.next().await {
+//!         match delivery? {
+//!             Delivery::Message(message) => println!("{}: {}", message.offset, message.decode::<String>()?),
+//!             missed => eprintln!("missed: {missed:?}"),
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What holds
+//! - **Nothing by itself**: [`build`](Builder::build) opens nothing, [`connect`](RealtimeClient::connect) does,
+//!   and from then on the client reconnects until it is told otherwise. Reading from a channel and
+//!   [`join`](Channel::join) subscribe; publishing and asking do not.
+//! - **A call settles exactly once.** `Ok` of a publish means that the server has taken it;
+//!   [`ErrorCode::OutcomeUnknown`] means that nobody can know; any other error means that it did not happen.
+//!   Dropping a [`Call`] cancels it.
+//! - **A stream has no silent hole and no double.** What was missed during a cut is read from the channel's
+//!   history and comes first; what the history has dropped is one [`Gap`]. A reader that is too slow goes on
+//!   from the history, or is told what it lost.
+//! - **Everything is bounded**: calls that wait ([`Config`]), bytes that wait for the network
+//!   ([`TransportOptions`]), and what waits for a reader ([`BufferLimits`]).
+//! - **Every wait on the network has a deadline of its own**: connect, TLS, upgrade, silence and a stalled
+//!   write. What broke is told as [`ClientEvent::Transport`].
+//! - **Futures and streams are cancel-safe**: they may stand in `select!`, and a `next()` that is dropped
+//!   loses nothing.
+//! - **One task** drives a client. It ends with [`close`](RealtimeClient::close), or when the last handle,
+//!   channel stream and pending call is dropped.
+//!
+//! # Features
+//! - `rustls` (default): `wss` by rustls on aws-lc-rs, whose provider is named explicitly, with Mozilla's root
+//!   certificates; `native-certs` takes those of the operating system instead.
+//! - `native-tls`: `wss` by the operating system's TLS. With both, rustls is used unless
+//!   `Builder::native_tls` was called.
+//! - None of them: `wss` needs a [`Connector`], and is a [`BuildError`] without one.
 mod builder;
 mod call;
 mod channel;
