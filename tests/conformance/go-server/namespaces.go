@@ -23,6 +23,8 @@ var namespaces = map[string]namespace{
 	"":      {},
 	"chat":  {historySize: 300, historyTTL: 10 * time.Minute, recover: true, presence: true, joinLeave: true},
 	"short": {historySize: 5, historyTTL: 10 * time.Minute, recover: true},
+	// Keeps more than one recovery brings.
+	"long":  {historySize: 2000, historyTTL: 10 * time.Minute, recover: true},
 	"cache": {historySize: 1, historyTTL: 10 * time.Minute, recover: true, cache: true},
 	"bench": {historySize: 100, historyTTL: time.Minute, recover: true},
 	// Known, and closed to every client.

@@ -5,8 +5,8 @@ import { after, before, test } from 'node:test';
 import { UnauthorizedError } from 'centrifuge';
 import WebSocket from 'ws';
 import { client, connected, fresh, raw, subscribed, token } from './support/clients.mjs';
-import { Server } from './support/processes.mjs';
-import { next, until } from './support/waiting.mjs';
+import { Server } from '../support/processes.mjs';
+import { next, until } from '../support/waiting.mjs';
 
 let server;
 before(async () => {

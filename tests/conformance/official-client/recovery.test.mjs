@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { client, connected, fresh, subscribed, token } from './support/clients.mjs';
-import { FaultProxy, Server } from './support/processes.mjs';
-import { next, until } from './support/waiting.mjs';
+import { FaultProxy, Server } from '../support/processes.mjs';
+import { next, until } from '../support/waiting.mjs';
 
 // A server, a client behind a proxy that breaks, and a writer on a sound link.
 const broken = async (t, flags) => {

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connected, client, fresh, subscribed, token } from './support/clients.mjs';
-import { FaultProxy, Server } from './support/processes.mjs';
-import { next, until } from './support/waiting.mjs';
+import { FaultProxy, Server } from '../support/processes.mjs';
+import { next, until } from '../support/waiting.mjs';
 
 let server;
 before(async () => {

@@ -1,24 +1,12 @@
-// Official clients, raw connections and tokens for the tests of one file. Every
+// Official clients and raw connections for the tests of one file. Every
 // client made here is closed when its test ends.
 
-import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
-import { next, within } from './waiting.mjs';
+import { next, within } from '../../support/waiting.mjs';
 
-const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-
-/** A signed HS256 token; `exp` is given as seconds from here. */
-export const token = ({ ttl, ...claims }, secret = 'secret') => {
-  if (ttl !== undefined) claims.exp = Math.floor(Date.now() / 1000) + ttl;
-  const body = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
-  return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
-};
-
-let names = 0;
-/** A channel nobody else uses, in the namespace given. */
-export const fresh = (namespace) => `${namespace}:${process.pid}-${++names}`;
+export { fresh, token } from '../../support/names.mjs';
 
 /** A client that is not connected yet; it tries again soon after a cut. */
 export const client = (t, url, options = {}) => {

@@ -1,7 +1,7 @@
 // Starts the programs that a test talks to, each on a free port: the server under
 // test and the fault proxy. The programs are built before; their paths come in
 // HOMING_PEER (any server with the Go peer's flags and control endpoints) and
-// HOMING_FAULT_PROXY. Nothing outlives the test file: both end with their parent.
+// HOMING_FAULT_PROXY; HOMING_PEER_PLAIN=1 says that the server is a plain one. Nothing outlives the test file: both end with their parent.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,6 +14,9 @@ const required = (name) => {
   if (!value) throw new Error(`${name} must name the program to test; run this through make`);
   return value;
 };
+
+/** Whether the server under test speaks the protocol without Homing's extras. */
+export const plain = process.env.HOMING_PEER_PLAIN === '1';
 
 const running = new Set();
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
