@@ -15,16 +15,16 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export WASM_BINDGEN_VERSION TOOLS
 
 SETUP := tests/setup
-OFFICIAL := tests/conformance/official-client
-GO_PEER := tests/conformance/go-server
+CONFORMANCE := tests/conformance
+GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
 SUITES := rust
 ifneq ($(HAVE_GO),)
-SUITES += conformance-peer
+SUITES += conformance-peer conformance-npm
 else
-export ABSENT := conformance-peer (go is not installed, so the Centrifuge peer cannot be built)
+export ABSENT := conformance-peer, conformance-npm (go is not installed, so the Centrifuge peer cannot be built)
 endif
 
 ##@ For everyone
@@ -66,12 +66,19 @@ versions: ## print and compare the versions that must agree
 test-rust: setup-rust setup-debian ## cargo tests of the workspace, with a Redis that the tests start
 	cargo test --workspace --no-fail-fast
 
-.PHONY: test-conformance-peer
-test-conformance-peer: setup-rust setup-node go-peer ## the official client against the Go peer (needs go)
-	@$(SETUP)/npm.sh $(OFFICIAL)
+.PHONY: test-conformance-peer test-conformance-npm conformance-tools
+test-conformance-peer: conformance-tools go-peer ## the official client against the Go peer (needs go)
+	$(AGAINST_GO) node --test $(CONFORMANCE)/official-client/*.test.mjs
+
+test-conformance-npm: conformance-tools build-js go-peer ## the npm package against the Go peer (needs go)
+	$(AGAINST_GO) node --test $(CONFORMANCE)/npm-client/*.test.mjs
+
+conformance-tools: setup-rust setup-node
+	@$(SETUP)/npm.sh $(CONFORMANCE)
 	cargo build -p homing-tests --bin fault-proxy
-	cd $(OFFICIAL) && HOMING_PEER=$(CURDIR)/target/go-peer \
-		HOMING_FAULT_PROXY=$(CURDIR)/target/debug/fault-proxy node --test
+
+PROXY := HOMING_FAULT_PROXY=$(CURDIR)/target/debug/fault-proxy
+AGAINST_GO := $(PROXY) HOMING_PEER=$(CURDIR)/target/go-peer HOMING_PEER_PLAIN=1
 
 .PHONY: go-peer
 go-peer: ## build the Centrifuge server that tests and benchmarks compare with
