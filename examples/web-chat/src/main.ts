@@ -1,0 +1,47 @@
+// Asks for a name once, then opens one client for this page and shows it. Everything else is in model/, which
+// knows nothing of the page, and in view/, which only shows what the model says.
+
+import { RealtimeClient } from "homing";
+import "./style/base.css";
+import "./style/frame.css";
+import "./style/wire.css";
+import "./style/messages.css";
+import { remember, recall, type Person } from "./model/person.js";
+import { House } from "./model/house.js";
+import { NetworkSwitch } from "./model/network.js";
+import { showChat } from "./view/chat.js";
+import { askForName } from "./view/welcome.js";
+
+const address = (): string => {
+  const url = new URL("connection/websocket", document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.hash = "";
+  return url.href;
+};
+
+const open = (root: HTMLElement, me: Person): void => {
+  const network = new NetworkSwitch();
+  const client = new RealtimeClient(address(), {
+    openSocket: network.openSocket,
+    // In development the server takes a person's word for who they are; elsewhere a token says it.
+    data: { user: me.id, info: { name: me.name } },
+    name: "web-chat",
+  });
+  const house = new House(client, me, network);
+  showChat(root, house, (name) => {
+    remember({ ...me, name });
+    location.reload();
+  });
+  house.open();
+};
+
+const start = async (): Promise<void> => {
+  const root = document.getElementById("app");
+  if (!root) throw new Error("the page has no #app");
+  const known = recall();
+  const me = known.name ? known : { ...known, name: await askForName(root) };
+  remember(me);
+  open(root, me);
+};
+
+void start();

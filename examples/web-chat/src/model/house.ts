@@ -1,0 +1,177 @@
+// All that the page shows: one client, the rooms that were opened over it, and the line's state in words that a
+// person can use. Tells its listeners that something changed; they read what they need.
+
+import type { RealtimeClient } from "homing";
+import type { NetworkSwitch } from "./network.js";
+import type { Person } from "./person.js";
+import { Room, type RoomHome } from "./room.js";
+
+/** How the line looks. */
+export interface Line {
+  readonly kind: "open" | "trying" | "away" | "cut" | "over";
+  readonly title: string;
+  readonly detail: string;
+}
+
+export interface Complaint {
+  readonly what: string;
+  readonly why: string;
+}
+
+interface Listeners {
+  room: (room: Room) => void;
+  rooms: () => void;
+  line: () => void;
+  flight: (direction: "out" | "in") => void;
+  complaint: (complaint: Complaint) => void;
+}
+
+const KEY = "homing-chat-rooms";
+const FIRST: readonly string[] = ["lobby", "garden", "rooftop"];
+
+/** What a room may be called: the name is part of a channel's. */
+export const roomName = (text: string): string =>
+  text
+    .trim()
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 32);
+
+export class House implements RoomHome {
+  readonly client: RealtimeClient;
+  readonly me: Person;
+  readonly network: NetworkSwitch;
+  readonly #rooms = new Map<string, Room>();
+  readonly #listeners: { [T in keyof Listeners]: Set<Listeners[T]> } = {
+    room: new Set(),
+    rooms: new Set(),
+    line: new Set(),
+    flight: new Set(),
+    complaint: new Set(),
+  };
+  #current = "";
+  #lostAt = 0;
+  #away = 0;
+
+  constructor(client: RealtimeClient, me: Person, network: NetworkSwitch) {
+    this.client = client;
+    this.me = me;
+    this.network = network;
+    client.on("state", ({ status }) => {
+      if (status === "connected") this.#away = this.#lostAt === 0 ? 0 : Date.now() - this.#lostAt;
+      else if (this.#lostAt === 0 || this.#away > 0) this.#lostAt = Date.now();
+      if (status !== "connected") this.#away = 0;
+      this.#tell("line");
+    });
+    client.on("health", () => this.#tell("line"));
+    client.on("error", (error) => {
+      if (!error.retryable) this.complain("The client reports", error.message);
+    });
+    client.on("fatal", (error) => this.complain("The client has stopped; reload the page", error.message));
+    network.onChange(() => this.#tell("line"));
+  }
+
+  get away(): number {
+    return this.#away;
+  }
+
+  get rooms(): readonly Room[] {
+    return [...this.#rooms.values()];
+  }
+
+  get current(): Room {
+    return this.#rooms.get(this.#current) ?? this.#add(FIRST[0] as string);
+  }
+
+  /** The line in words; slow to worry, as the client's health is. */
+  get line(): Line {
+    const { state, health } = this.client;
+    if (this.network.isCut) {
+      return { kind: "cut", title: "The line is cut", detail: "Write on. It all arrives when you mend it." };
+    }
+    switch (state.status) {
+      case "connected":
+        return { kind: "open", title: "Connected", detail: "Messages come and go." };
+      case "closed":
+      case "disconnected":
+        return { kind: "over", title: "Disconnected", detail: state.reason.text };
+      case "connecting":
+        if (health === "ok") return { kind: "trying", title: "Connecting", detail: "One moment." };
+        if (health === "degraded") {
+          return { kind: "away", title: "Reconnecting", detail: "The server is out of reach. Your messages wait here." };
+        }
+        return { kind: "away", title: "Still no connection", detail: "Trying on. Nothing you wrote is lost." };
+    }
+  }
+
+  on<T extends keyof Listeners>(type: T, listener: Listeners[T]): void {
+    this.#listeners[type].add(listener);
+  }
+
+  /** Connects, and enters the room that the address names. */
+  open(): void {
+    for (const name of recallRooms()) this.#add(name);
+    window.addEventListener("hashchange", () => this.enter(location.hash.slice(1)));
+    this.client.connect();
+    this.enter(location.hash.slice(1));
+  }
+
+  enter(text: string): void {
+    const name = roomName(text) || (FIRST[0] as string);
+    if (name === this.#current) return;
+    this.#current = name;
+    this.#add(name);
+    // The first room makes no step back to an address without one.
+    if (location.hash === "") history.replaceState(null, "", `#${name}`);
+    else if (location.hash !== `#${name}`) location.hash = name;
+    rememberRooms(this.rooms.map((room) => room.name));
+    this.#tell("rooms");
+  }
+
+  changed(room: Room): void {
+    this.#tell("room", room);
+  }
+
+  flew(direction: "out" | "in"): void {
+    this.#tell("flight", direction);
+  }
+
+  complain(what: string, why: string): void {
+    this.#tell("complaint", { what, why });
+  }
+
+  #add(name: string): Room {
+    let room = this.#rooms.get(name);
+    if (!room) {
+      room = new Room(name, this);
+      this.#rooms.set(name, room);
+    }
+    return room;
+  }
+
+  #tell<T extends keyof Listeners>(type: T, ...given: Parameters<Listeners[T]>): void {
+    for (const listener of this.#listeners[type]) (listener as (...given: Parameters<Listeners[T]>) => void)(...given);
+  }
+}
+
+const recallRooms = (): readonly string[] => {
+  try {
+    const names: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
+    if (Array.isArray(names)) {
+      const known = names.filter((name): name is string => typeof name === "string").map(roomName).filter(Boolean);
+      if (known.length > 0) return known.slice(0, 20);
+    }
+  } catch {
+    // Storage is refused, or holds something else: the first rooms.
+  }
+  return FIRST;
+};
+
+const rememberRooms = (names: readonly string[]): void => {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(names));
+  } catch {
+    // Then they last as long as the page.
+  }
+};
