@@ -9,6 +9,7 @@ import "./style/messages.css";
 import { remember, recall, type Person } from "./model/person.js";
 import { House } from "./model/house.js";
 import { NetworkSwitch } from "./model/network.js";
+import { passOf } from "./model/pass.js";
 import { showChat } from "./view/chat.js";
 import { askForName } from "./view/welcome.js";
 
@@ -23,8 +24,7 @@ const open = (root: HTMLElement, me: Person): void => {
   const network = new NetworkSwitch();
   const client = new RealtimeClient(address(), {
     openSocket: network.openSocket,
-    // In development the server takes a person's word for who they are; elsewhere a token says it.
-    data: { user: me.id, info: { name: me.name } },
+    getToken: () => passOf(me),
     name: "web-chat",
   });
   const house = new House(client, me, network);

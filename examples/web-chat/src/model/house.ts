@@ -51,7 +51,8 @@ export class House implements RoomHome {
     complaint: new Set(),
   };
   #current = "";
-  #lostAt = 0;
+  /** Since when there is no connection; undefined: there is one. */
+  #lostAt: number | undefined = Date.now();
   #away = 0;
 
   constructor(client: RealtimeClient, me: Person, network: NetworkSwitch) {
@@ -59,9 +60,11 @@ export class House implements RoomHome {
     this.me = me;
     this.network = network;
     client.on("state", ({ status }) => {
-      if (status === "connected") this.#away = this.#lostAt === 0 ? 0 : Date.now() - this.#lostAt;
-      else if (this.#lostAt === 0 || this.#away > 0) this.#lostAt = Date.now();
-      if (status !== "connected") this.#away = 0;
+      if (status !== "connected") this.#lostAt ??= Date.now();
+      else if (this.#lostAt !== undefined) {
+        this.#away = Date.now() - this.#lostAt;
+        this.#lostAt = undefined;
+      }
       this.#tell("line");
     });
     client.on("health", () => this.#tell("line"));
@@ -78,6 +81,11 @@ export class House implements RoomHome {
 
   get rooms(): readonly Room[] {
     return [...this.#rooms.values()];
+  }
+
+  /** One's own messages in all rooms that the server does not have yet. */
+  get waiting(): number {
+    return this.rooms.reduce((sum, room) => sum + room.waiting, 0);
   }
 
   get current(): Room {

@@ -5,6 +5,7 @@ import { nameOf } from "./note.js";
 
 export interface Member {
   readonly id: string;
+  readonly isSelf: boolean;
   readonly name: string;
   readonly connections: number;
 }
@@ -32,8 +33,8 @@ export class Members {
     if (info) this.#signed.set(info.client, name);
   }
 
-  /** Everyone by name, `self` first. */
-  list(self: string): readonly Member[] {
+  /** Everyone by name, oneself first. */
+  list(isSelf: (id: string) => boolean): readonly Member[] {
     const people = new Map<string, { name: string; connections: number }>();
     for (const info of this.#byClient.values()) {
       const id = info.user || info.client;
@@ -41,7 +42,7 @@ export class Members {
       people.set(id, { name, connections: (people.get(id)?.connections ?? 0) + 1 });
     }
     return [...people]
-      .map(([id, person]) => ({ id, ...person }))
-      .sort((one, other) => Number(other.id === self) - Number(one.id === self) || one.name.localeCompare(other.name));
+      .map(([id, person]) => ({ id, isSelf: isSelf(id), ...person }))
+      .sort((one, other) => Number(other.isSelf) - Number(one.isSelf) || one.name.localeCompare(other.name));
   }
 }

@@ -59,5 +59,5 @@ export class Outbox {
 }
 
 /** Whether the next attempt may go better: the line broke, or the server is busy. */
-const isPassing = (error: unknown): boolean =>
+export const isPassing = (error: unknown): boolean =>
   error instanceof RealtimeError && (error.retryable || error.name === "outcome_unknown");

@@ -10,9 +10,9 @@ import {
   type RealtimeClient,
   type SubscribedEvent,
 } from "homing";
-import { Members } from "./members.js";
+import { Members, type Member } from "./members.js";
 import { readNote, type Note } from "./note.js";
-import { Outbox } from "./outbox.js";
+import { isPassing, Outbox } from "./outbox.js";
 import { randomId, type Person } from "./person.js";
 import { Timeline, type MessageEntry } from "./timeline.js";
 
@@ -35,13 +35,15 @@ export interface RoomHome {
 export class Room {
   readonly name: string;
   readonly timeline = new Timeline();
-  readonly members = new Members();
   readonly #home: RoomHome;
   readonly #channel: Channel<{ message: unknown }>;
   readonly #outbox: Outbox;
+  readonly #members = new Members();
   /** Messages up to here were fetched after an absence. */
   #returning: { readonly key: string; readonly epoch: string; readonly upTo: number } | undefined;
   #unread = 0;
+  /** Where the channel stood when the room was first opened: what is behind it is news. */
+  #start: { readonly epoch: string; readonly offset: number } | undefined;
   #loaded = false;
   #atBeginning = false;
   #loadingOlder = false;
@@ -50,7 +52,7 @@ export class Room {
   constructor(name: string, home: RoomHome) {
     this.name = name;
     this.#home = home;
-    this.#channel = home.client.channel(NAMESPACE + name);
+    this.#channel = home.client.channel(NAMESPACE + name, { joinLeave: true });
     this.#outbox = new Outbox({
       ready: () => this.#channel.state.status === "subscribed" && this.#returning === undefined,
       publish: (note) => this.#publish(note),
@@ -63,6 +65,21 @@ export class Room {
 
   get unread(): number {
     return this.#unread;
+  }
+
+  /** One's own messages that the server does not have yet. */
+  get waiting(): number {
+    return this.timeline.waiting;
+  }
+
+  /** Who is here, oneself first. */
+  get people(): readonly Member[] {
+    return this.#members.list((id) => this.isSelf(id));
+  }
+
+  /** Whether older messages are on their way. */
+  get loadingOlder(): boolean {
+    return this.#loadingOlder;
   }
 
   /** Whether the first page of history is there. */
@@ -80,10 +97,10 @@ export class Room {
     return this.#ended;
   }
 
-  /** One's own id here: the server's word, where it has one. */
-  get self(): string {
+  /** Whether a person of this id is oneself: by the token, or where the server knows no users, by the connection. */
+  isSelf(id: string): boolean {
     const { state } = this.#home.client;
-    return (state.status === "connected" && (state.user || state.client)) || this.#home.me.id;
+    return id === this.#home.me.id || (state.status === "connected" && (id === state.user || id === state.client));
   }
 
   seen(): void {
@@ -128,16 +145,21 @@ export class Room {
     const oldest = this.timeline.oldest;
     if (this.#loadingOlder || this.#atBeginning || !oldest) return;
     this.#loadingOlder = true;
+    this.#home.changed(this);
     try {
       const since = { epoch: oldest.epoch, offset: oldest.offset };
       this.#prepend(await this.#channel.history({ limit: PAGE, since, reverse: true }));
     } catch (error) {
-      if (error instanceof RealtimeError && error.name === "unrecoverable_position") this.#atBeginning = true;
-      else this.#home.complain("Older messages could not be loaded", describe(error));
+      // What may pass is asked again when the reader scrolls on.
+      if (isPassing(error)) return;
+      this.#atBeginning = true;
+      if (!(error instanceof RealtimeError && error.name === "unrecoverable_position")) {
+        this.#home.complain("Older messages could not be read", describe(error));
+      }
     } finally {
       this.#loadingOlder = false;
-      this.#home.changed(this);
     }
+    this.#home.changed(this);
   }
 
   /** Drops what is far above, once the reader is at the bottom. */
@@ -151,8 +173,8 @@ export class Room {
 
   #listen(): void {
     this.#channel.on("subscribed", (event) => this.#subscribed(event));
-    this.#channel.on("joined", ({ info }) => this.#memberChanged(() => this.members.join(info)));
-    this.#channel.on("left", ({ info }) => this.#memberChanged(() => this.members.leave(info)));
+    this.#channel.on("joined", ({ info }) => this.#memberChanged(() => this.#members.join(info)));
+    this.#channel.on("left", ({ info }) => this.#memberChanged(() => this.#members.leave(info)));
     this.#channel.on("state", () => this.#home.changed(this));
     this.#channel.on("error", (error) => {
       if (!error.retryable) this.#home.complain(`Something is wrong with ${this.name}`, error.message);
@@ -177,12 +199,14 @@ export class Room {
   }
 
   #subscribed({ wasRecovering, position }: SubscribedEvent): void {
+    this.#start ??= position ?? { epoch: "", offset: 0 };
     if (wasRecovering && position) {
       const { epoch, offset } = position;
       this.#returning = { key: `return ${epoch} ${offset} ${Date.now()}`, epoch, upTo: offset };
       this.#caughtUp({ epoch, offset: this.#seen.epoch === epoch ? this.#seen.offset : 0 });
     }
-    if (!this.#loaded) void this.#firstPage();
+    if (this.#start.offset === 0) this.#opened();
+    else if (!this.#loaded) void this.#lookForHistory();
     void this.#readMembers();
     this.#outbox.wake();
   }
@@ -193,20 +217,26 @@ export class Room {
   /** Ends the return once everything up to the server's position at that time is here. */
   #caughtUp(at: { readonly epoch: string; readonly offset: number }): void {
     this.#seen = { epoch: at.epoch, offset: at.offset };
+    if (!this.#loaded && this.#start && (at.epoch !== this.#start.epoch || at.offset >= this.#start.offset)) this.#opened();
     const returning = this.#returning;
     if (!returning || (at.epoch === returning.epoch && at.offset < returning.upTo)) return;
     this.#returning = undefined;
     this.#outbox.wake();
   }
 
-  /** An empty room has no message that would tell that its history was read. */
-  async #firstPage(): Promise<void> {
+  /** A room whose messages have all been dropped has none that would tell that its history was read. */
+  async #lookForHistory(): Promise<void> {
     try {
-      const page = await this.#channel.history({ limit: 1, reverse: true });
-      this.#atBeginning ||= page.messages.length === 0;
+      const { messages } = await this.#channel.history({ limit: 1, reverse: true });
+      if (messages.length > 0) return;
+      this.#atBeginning = true;
+      this.#opened();
     } catch (error) {
-      this.#home.complain(`The history of ${this.name} could not be read`, describe(error));
+      if (!isPassing(error)) this.#home.complain(`The history of ${this.name} could not be read`, describe(error));
     }
+  }
+
+  #opened(): void {
     this.#loaded = true;
     this.#home.changed(this);
   }
@@ -214,10 +244,9 @@ export class Room {
   async #readMembers(): Promise<void> {
     try {
       const all = await this.#channel.presence.get();
-      this.#memberChanged(() => this.members.replace(all));
+      this.#memberChanged(() => this.#members.replace(all));
     } catch (error) {
-      const passing = error instanceof RealtimeError && (error.retryable || error.name === "outcome_unknown");
-      if (!passing) this.#home.complain("Who is here could not be read", describe(error));
+      if (!isPassing(error)) this.#home.complain("Who is here could not be read", describe(error));
     }
   }
 
@@ -231,12 +260,13 @@ export class Room {
     if (!entry) return;
     const returning = this.#returning;
     const recovered = returning?.epoch === message.epoch && message.offset <= returning.upTo;
-    this.members.signed(message.info, entry.note.name);
+    this.#members.signed(message.info, entry.note.name);
     const known = this.timeline.find(entry.key);
     if (returning && recovered && !known) this.timeline.returned(returning.key, this.#home.away);
     const isNews = this.timeline.arrive({ ...entry, recovered });
-    if (isNews && !entry.own) {
-      if (this.#loaded) this.#unread += 1;
+    const old = this.#start?.epoch === message.epoch && message.offset <= this.#start.offset;
+    if (isNews && !entry.own && !old) {
+      this.#unread += 1;
       this.#home.flew("in");
     }
     this.#home.changed(this);
@@ -246,7 +276,7 @@ export class Room {
     const { data, info, epoch, offset, time } = message;
     const note = readNote(data, info, `${epoch} ${offset}`);
     if (!note) return undefined;
-    const own = note.user === this.self || note.user === this.#home.me.id;
+    const own = this.isSelf(note.user);
     return { kind: "message", key: note.id, note, own, recovered: false, state: "sent", failure: "", time, offset, epoch };
   }
 

@@ -15,7 +15,7 @@ export interface MessageEntry {
   readonly state: "waiting" | "sent" | "failed";
   /** Why it failed; empty otherwise. */
   readonly failure: string;
-  /** Unix milliseconds. */
+  /** Unix milliseconds; 0: the server does not tell. */
   readonly time: number;
   /** 0: the server has not told yet. */
   readonly offset: number;
@@ -47,6 +47,7 @@ const KEPT = 400;
 
 export class Timeline {
   #entries: Entry[] = [];
+  #arrivals = 0;
 
   get entries(): readonly Entry[] {
     return this.#entries;
@@ -55,6 +56,22 @@ export class Timeline {
   /** The oldest message that has a position. */
   get oldest(): MessageEntry | undefined {
     return this.#entries.find((entry): entry is MessageEntry => entry.kind === "message" && entry.offset > 0);
+  }
+
+  /** How many came from others or came back, from the beginning. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** One's own messages that the server does not have yet. */
+  get waiting(): number {
+    let waiting = 0;
+    for (let at = this.#entries.length - 1; at >= 0; at -= 1) {
+      const entry = this.#entries[at];
+      if (entry?.kind !== "message" || entry.offset > 0) break;
+      if (entry.state === "waiting") waiting += 1;
+    }
+    return waiting;
   }
 
   find(key: string): MessageEntry | undefined {
@@ -72,6 +89,7 @@ export class Timeline {
       return false;
     }
     this.#insert(message);
+    this.#arrivals += 1;
     return true;
   }
 

@@ -1,0 +1,76 @@
+// Where one writes. Takes text at any time: what cannot be sent waits in the room's outbox.
+
+import type { House } from "../model/house.js";
+import { TEXT_LENGTH } from "../model/note.js";
+import { html } from "./elements.js";
+import { icons } from "./icons.js";
+
+export class Composer {
+  readonly element: HTMLElement;
+  readonly #house: House;
+  readonly #said: () => void;
+  readonly #text: HTMLTextAreaElement;
+  readonly #send: HTMLButtonElement;
+  /** What was begun and not sent, by room. */
+  readonly #drafts = new Map<string, string>();
+  #room = "";
+
+  constructor(house: House, said: () => void) {
+    this.#house = house;
+    this.#said = said;
+    this.#text = html("textarea", {
+      class: "text",
+      name: "text",
+      rows: 1,
+      maxlength: TEXT_LENGTH,
+      enterkeyhint: "send",
+      autocomplete: "off",
+    });
+    this.#send = html("button", { class: "send", "aria-label": "Send" }, icons.send());
+    const form = html("form", { class: "composer" }, this.#text, this.#send);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#text.addEventListener("input", () => this.#fit());
+    this.element = form;
+  }
+
+  draw(): void {
+    const { current } = this.#house;
+    if (current.name !== this.#room) {
+      if (this.#room) this.#drafts.set(this.#room, this.#text.value);
+      this.#room = current.name;
+      this.#text.value = this.#drafts.get(current.name) ?? "";
+      this.#text.setAttribute("aria-label", `Message to ${current.name}`);
+      this.#text.placeholder = `Write to ${current.name}`;
+      this.#fit();
+    }
+    this.#text.disabled = current.ended !== undefined;
+    this.#send.disabled = current.ended !== undefined;
+  }
+
+  /** Ready to type, except where that would raise a keyboard over half of the page. */
+  focus(): void {
+    if (matchMedia("(pointer: fine)").matches) this.#text.focus();
+  }
+
+  #submit(): void {
+    const text = this.#text.value.trim();
+    if (text === "") return;
+    this.#text.value = "";
+    this.#fit();
+    this.#house.current.say(text);
+    this.#said();
+  }
+
+  #fit(): void {
+    this.#text.style.height = "auto";
+    this.#text.style.height = `${Math.min(this.#text.scrollHeight, 160)}px`;
+  }
+}
