@@ -315,7 +315,10 @@ impl RealtimeClient {
         channel.data = result.data.map(Into::into);
         channel.refresh = Refresh::after(now, result.expires, result.ttl);
         channel.state = State::Live;
-        let head = tracked.then(|| position(&result.epoch, result.offset));
+        // A plain server answers a recovery with the position asked from; what it brings stands behind that.
+        let newest =
+            result.publications.iter().map(|publication| publication.offset).fold(result.offset, u64::max);
+        let head = tracked.then(|| position(&result.epoch, newest));
         let before = channel.position.take();
         channel.tell(
             ChannelEvent::Subscribed(Subscribed {
