@@ -8,7 +8,7 @@ import { mark, pigeon } from "./icons.js";
 /** Both halves of the wire, in a box of 100 by 60 each: whole they meet in the middle, cut they hang. */
 const SHAPES = {
   whole: { near: "M0 12C34 26 68 33 100 33", far: "M0 33C32 33 66 26 100 12" },
-  cut: { near: "M0 12C22 18 42 24 52 58", far: "M48 58C58 24 78 18 100 12" },
+  cut: { near: "M0 12C22 17 40 22 46 60", far: "M54 60C60 22 78 17 100 12" },
 } as const;
 
 /** More would only be a blur. */
