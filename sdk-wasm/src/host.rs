@@ -6,7 +6,7 @@
 use crate::{
     clock::{Clock, Reading},
     events,
-    options::Options,
+    options,
     page::Page,
     socket::{Said, Socket},
     timer::Timer,
@@ -50,15 +50,15 @@ impl Host {
     /// `emit(text)` takes one event. Neither may throw, `open` apart: that counts as a socket that closed.
     ///
     /// # Errors
-    /// What is wrong with the options.
+    /// The name of an option that makes no sense.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        options: JsValue,
+        options: &str,
         entropy: &[u8],
         open: js_sys::Function,
         emit: js_sys::Function,
-    ) -> Result<Self, JsValue> {
-        let options: Options = serde_wasm_bindgen::from_value(options)?;
+    ) -> Result<Self, String> {
+        let config = options::config(options)?;
         let mut seed = [0; 32];
         for (slot, byte) in seed.iter_mut().zip(entropy) {
             *slot = *byte;
@@ -67,7 +67,7 @@ impl Host {
         let now = clock.read().now;
         Ok(Self {
             inner: Rc::new(Inner {
-                core: RefCell::new(RealtimeClient::new(options.into(), seed, now)),
+                core: RefCell::new(RealtimeClient::new(config, seed, now)),
                 clock,
                 draining: Cell::new(false),
                 open,

@@ -1,84 +1,88 @@
-//! The client's options as JavaScript gives them: one flat object, all durations in milliseconds. What is left
-//! out keeps the core's default. JavaScript has checked names and ranges before.
+//! The client's options as JavaScript gives them: the text of one flat JSON object of texts, which the core's
+//! own scanner reads. Durations are milliseconds, addresses stand one a line. What is left out keeps the core's
+//! default; JavaScript has checked names and ranges before.
 
-use homing_core::{Config, Duration};
-use serde::Deserialize;
+use homing_core::{
+    Config, Duration,
+    wire::{Raw, json::text_map},
+};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Options {
-    endpoints: Vec<String>,
-    resolves_endpoints: bool,
-    token: String,
-    provides_tokens: bool,
-    data: String,
-    name: Option<String>,
-    version: Option<String>,
-    connect_timeout: Option<u32>,
-    request_timeout: Option<u32>,
-    provider_timeout: Option<u32>,
-    silence_slack: Option<u32>,
-    probe_timeout: Option<u32>,
-    backoff_floor: Option<u32>,
-    backoff_base: Option<u32>,
-    backoff_cap: Option<u32>,
-    stable_after: Option<u32>,
-    linger: Option<u32>,
-    degraded_after: Option<u32>,
-    lost_after: Option<u32>,
-    max_requests: Option<u32>,
-    max_request_bytes: Option<u32>,
-    max_message_bytes: Option<u32>,
-    max_held: Option<u32>,
-    repair_page: Option<u32>,
+/// What `text` sets; the name of what is wrong with it, where something is.
+pub(crate) fn config(text: &str) -> Result<Config, String> {
+    let fields = Raw::new(text).and_then(text_map).map_err(|_| "options".to_owned())?;
+    let mut config = Config::default();
+    for (key, value) in &fields {
+        set(&mut config, key, value).ok_or_else(|| key.to_string())?;
+    }
+    Ok(config)
 }
 
-impl From<Options> for Config {
-    fn from(options: Options) -> Self {
-        let mut config = Self {
-            endpoints: options.endpoints.into_iter().map(Into::into).collect(),
-            resolves_endpoints: options.resolves_endpoints,
-            token: options.token.into(),
-            provides_tokens: options.provides_tokens,
-            data: options.data.into(),
-            ..Self::default()
-        };
-        for (slot, text) in [(&mut config.name, options.name), (&mut config.version, options.version)] {
-            if let Some(text) = text {
-                *slot = text.into();
-            }
+fn set(config: &mut Config, key: &str, value: &str) -> Option<()> {
+    match key {
+        "endpoints" => config.endpoints = value.lines().map(Into::into).collect(),
+        "token" => config.token = value.into(),
+        "data" => config.data = value.into(),
+        "name" => config.name = value.into(),
+        "version" => config.version = value.into(),
+        "resolvesEndpoints" => config.resolves_endpoints = true,
+        "providesTokens" => config.provides_tokens = true,
+        _ => set_number(config, key, value.parse().ok()?)?,
+    }
+    Some(())
+}
+
+fn set_number(config: &mut Config, key: &str, value: u32) -> Option<()> {
+    let duration = match key {
+        "connectTimeout" => &mut config.connect_timeout,
+        "requestTimeout" => &mut config.request_timeout,
+        "providerTimeout" => &mut config.provider_timeout,
+        "silenceSlack" => &mut config.silence_slack,
+        "probeTimeout" => &mut config.probe_timeout,
+        "backoffFloor" => &mut config.backoff_floor,
+        "backoffBase" => &mut config.backoff_base,
+        "backoffCap" => &mut config.backoff_cap,
+        "stableAfter" => &mut config.stable_after,
+        "linger" => &mut config.linger,
+        "degradedAfter" => &mut config.degraded_after,
+        "lostAfter" => &mut config.lost_after,
+        "repairPage" => {
+            config.repair_page = value;
+            return Some(());
         }
-        for (slot, millis) in [
-            (&mut config.connect_timeout, options.connect_timeout),
-            (&mut config.request_timeout, options.request_timeout),
-            (&mut config.provider_timeout, options.provider_timeout),
-            (&mut config.silence_slack, options.silence_slack),
-            (&mut config.probe_timeout, options.probe_timeout),
-            (&mut config.backoff_floor, options.backoff_floor),
-            (&mut config.backoff_base, options.backoff_base),
-            (&mut config.backoff_cap, options.backoff_cap),
-            (&mut config.stable_after, options.stable_after),
-            (&mut config.linger, options.linger),
-            (&mut config.degraded_after, options.degraded_after),
-            (&mut config.lost_after, options.lost_after),
-        ] {
-            if let Some(millis) = millis {
-                *slot = Duration::from_millis(millis.into());
-            }
+        _ => {
+            let count = match key {
+                "maxRequests" => &mut config.max_requests,
+                "maxRequestBytes" => &mut config.max_request_bytes,
+                "maxMessageBytes" => &mut config.max_message_bytes,
+                "maxHeld" => &mut config.max_held,
+                _ => return None,
+            };
+            *count = value as usize;
+            return Some(());
         }
-        for (slot, count) in [
-            (&mut config.max_requests, options.max_requests),
-            (&mut config.max_request_bytes, options.max_request_bytes),
-            (&mut config.max_message_bytes, options.max_message_bytes),
-            (&mut config.max_held, options.max_held),
-        ] {
-            if let Some(count) = count {
-                *slot = count as usize;
-            }
-        }
-        if let Some(page) = options.repair_page {
-            config.repair_page = page;
-        }
-        config
+    };
+    *duration = Duration::from_millis(value.into());
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_set_and_the_rest_keeps_its_default() {
+        let config = config(r#"{"endpoints":"ws://a\nws://b","providesTokens":"1","linger":"7","maxHeld":"9"}"#)
+            .expect("good options");
+        assert_eq!(config.endpoints.len(), 2);
+        assert!(config.provides_tokens && !config.resolves_endpoints);
+        assert_eq!((config.linger, config.max_held), (Duration::from_millis(7), 9));
+        assert_eq!(config.connect_timeout, Config::default().connect_timeout);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        assert_eq!(config(r#"{"linger":"soon"}"#).err().as_deref(), Some("linger"));
+        assert_eq!(config(r#"{"lingers":"7"}"#).err().as_deref(), Some("lingers"));
+        assert_eq!(config("7").err().as_deref(), Some("options"));
     }
 }
