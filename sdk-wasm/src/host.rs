@@ -17,7 +17,7 @@ use homing_core::{
     TokenRequestId,
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::{Rc, Weak},
 };
 use wasm_bindgen::prelude::*;
@@ -93,17 +93,20 @@ impl Host {
 
     /// Wants to be connected; below zero: refused.
     pub fn connect(&self) -> f64 {
-        self.inner.call(|core, now| core.connect(now).map(|()| 0))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer(core.connect(now).map(|()| 0))
     }
 
     /// Wants to be disconnected.
     pub fn disconnect(&self) {
-        self.inner.change(RealtimeClient::disconnect);
+        let (mut core, now) = self.inner.enter();
+        core.disconnect(now);
     }
 
     /// Ends the client; calls under way may settle for `flush` milliseconds.
     pub fn close(&self, flush: f64) {
-        self.inner.change(|core, now| core.close(now, Duration::from_millis(flush as u64)));
+        let (mut core, now) = self.inner.enter();
+        core.close(now, Duration::from_millis(flush as u64));
     }
 
     /// One more interest in a channel; gives the handle, and [`key`](Self::key) the channel. `flags`: 1 provides
@@ -128,11 +131,11 @@ impl Host {
             recovery: if has(16) { Recovery::Cache } else { Recovery::Stream },
             since: position(epoch, offset),
         };
-        self.inner.call(|core, now| {
-            let (handle, key) = core.subscribe(now, channel, &options)?;
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer(core.subscribe(now, channel, &options).map(|(handle, key)| {
             self.inner.key.set(key.0);
-            Ok(handle.0)
-        })
+            handle.0
+        }))
     }
 
     /// Key of the channel that was subscribed last.
@@ -142,7 +145,8 @@ impl Host {
 
     /// Gives an interest up.
     pub fn unsubscribe(&self, handle: u32) {
-        self.inner.change(|core, now| core.unsubscribe(now, HandleId(handle)));
+        let (mut core, now) = self.inner.enter();
+        core.unsubscribe(now, HandleId(handle));
     }
 
     /// A channel as it stands, as JSON.
@@ -152,7 +156,8 @@ impl Host {
 
     /// Publishes one JSON value; gives the call's id.
     pub fn publish(&self, channel: &str, data: &str) -> f64 {
-        self.inner.request(|core, now| core.publish(now, channel, data))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer_request(core.publish(now, channel, data))
     }
 
     /// Asks for a page of history; gives the call's id.
@@ -165,33 +170,39 @@ impl Host {
         offset: f64,
     ) -> f64 {
         let query = HistoryQuery { limit, since: position(epoch, offset), reverse };
-        self.inner.request(|core, now| core.history(now, channel, &query))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer_request(core.history(now, channel, &query))
     }
 
     /// Asks who is in a channel; gives the call's id.
     pub fn presence(&self, channel: &str) -> f64 {
-        self.inner.request(|core, now| core.presence(now, channel))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer_request(core.presence(now, channel))
     }
 
     /// Asks how many are in a channel; gives the call's id.
     #[wasm_bindgen(js_name = presenceStats)]
     pub fn presence_stats(&self, channel: &str) -> f64 {
-        self.inner.request(|core, now| core.presence_stats(now, channel))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer_request(core.presence_stats(now, channel))
     }
 
     /// Calls a procedure of the server; gives the call's id.
     pub fn rpc(&self, method: &str, data: &str) -> f64 {
-        self.inner.request(|core, now| core.rpc(now, method, data))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer_request(core.rpc(now, method, data))
     }
 
     /// Sends a message without an answer; gives the call's id.
     pub fn send(&self, data: &str) -> f64 {
-        self.inner.request(|core, now| core.send(now, data))
+        let (mut core, now) = self.inner.enter();
+        self.inner.answer_request(core.send(now, data))
     }
 
     /// Stops waiting for a call.
     pub fn cancel(&self, request: u32) {
-        self.inner.change(|core, now| core.cancel(now, RequestId(request)));
+        let (mut core, now) = self.inner.enter();
+        core.cancel(now, RequestId(request));
     }
 
     /// Answers a question for a token. `failure`: 0 none, 1 forbidden, 2 another; `text` is the token or why.
@@ -259,19 +270,23 @@ fn position(epoch: Option<String>, offset: f64) -> Option<Position> {
 }
 
 impl Inner {
-    /// Changes the core. A borrow that still stands is that of a call that panicked: the panic that follows
-    /// here tells the page.
-    fn change<T>(&self, act: impl FnOnce(&mut RealtimeClient, Instant) -> T) -> T {
+    /// The core and the time, to change it. A borrow that still stands is that of a call that panicked: the
+    /// panic that follows here tells the page. Not inlined, nor is [`answer`](Self::answer): all exports share
+    /// them.
+    #[inline(never)]
+    fn enter(&self) -> (RefMut<'_, RealtimeClient>, Instant) {
         let mut core = self.core.borrow_mut();
         let Reading { now, slept } = self.clock.read();
         if slept {
             core.handle_input(now, Input::Resumed);
         }
-        act(&mut core, now)
+        (core, now)
     }
 
-    fn call(&self, act: impl FnOnce(&mut RealtimeClient, Instant) -> Result<u32, Error>) -> f64 {
-        match self.change(act) {
+    /// What JavaScript gets for a call: its id, or [`REFUSED`].
+    #[inline(never)]
+    fn answer(&self, result: Result<u32, Error>) -> f64 {
+        match result {
             Ok(id) => id.into(),
             Err(error) => {
                 self.refusal.replace(events::refusal(&error));
@@ -280,18 +295,30 @@ impl Inner {
         }
     }
 
-    fn request(&self, act: impl FnOnce(&mut RealtimeClient, Instant) -> Result<RequestId, Error>) -> f64 {
-        self.call(|core, now| act(core, now).map(|request| request.0))
+    fn answer_request(&self, result: Result<RequestId, Error>) -> f64 {
+        self.answer(result.map(|request| request.0))
     }
 
+    #[inline(never)]
     fn hear(&self, input: Input<'_>) {
-        self.change(|core, now| core.handle_input(now, input));
+        let (mut core, now) = self.enter();
+        core.handle_input(now, input);
     }
 
-    /// The browser calls: nothing happens any more once a call has panicked.
-    fn wake(self: &Rc<Self>, act: impl FnOnce(&mut RealtimeClient, Instant)) {
+    /// The browser says something: nothing happens any more once a call has panicked.
+    fn overhear(self: &Rc<Self>, input: Input<'_>) {
         if self.core.try_borrow_mut().is_ok() {
-            self.change(act);
+            self.hear(input);
+            self.drain();
+        }
+    }
+
+    fn on_timeout(self: &Rc<Self>) {
+        self.timer.replace(None);
+        if self.core.try_borrow_mut().is_ok() {
+            let (mut core, now) = self.enter();
+            core.handle_timeout(now);
+            drop(core);
             self.drain();
         }
     }
@@ -368,7 +395,7 @@ impl Inner {
             let weak = Rc::downgrade(self);
             let page = Page::watch(move |input| {
                 if let Some(inner) = weak.upgrade() {
-                    inner.wake(|core, now| core.handle_input(now, input));
+                    inner.overhear(input);
                 }
             });
             self.page.replace(page);
@@ -391,8 +418,7 @@ impl Inner {
         let weak = Rc::downgrade(self);
         *timer = Some(Timer::armed(self.clock.read().now, deadline.at, move || {
             if let Some(inner) = weak.upgrade() {
-                inner.timer.replace(None);
-                inner.wake(RealtimeClient::handle_timeout);
+                inner.on_timeout();
             }
         }));
     }
@@ -401,7 +427,7 @@ impl Inner {
 fn on_socket(inner: &Weak<Inner>, conn: ConnId, said: Said) {
     let Some(inner) = inner.upgrade() else { return };
     match said {
-        Said::Opened => inner.wake(|core, now| core.handle_input(now, Input::SocketOpened { conn })),
+        Said::Opened => inner.overhear(Input::SocketOpened { conn }),
         Said::Closed { code, mut reason } => {
             let socket = inner.socket.borrow_mut().take_if(|socket| socket.conn() == conn);
             if let Some(socket) = socket
@@ -410,7 +436,7 @@ fn on_socket(inner: &Weak<Inner>, conn: ConnId, said: Said) {
                 reason = socket.take_error();
             }
             let input = Input::SocketClosed { conn, code, reason: &reason };
-            inner.wake(|core, now| core.handle_input(now, input));
+            inner.overhear(input);
         }
     }
 }
