@@ -5,8 +5,7 @@
 
 use crate::{
     clock::{Clock, Reading},
-    events,
-    options,
+    events, options,
     page::Page,
     socket::{Said, Socket},
     timer::Timer,

@@ -71,8 +71,9 @@ mod tests {
 
     #[test]
     fn what_is_set_is_set_and_the_rest_keeps_its_default() {
-        let config = config(r#"{"endpoints":"ws://a\nws://b","providesTokens":"1","linger":"7","maxHeld":"9"}"#)
-            .expect("good options");
+        let config =
+            config(r#"{"endpoints":"ws://a\nws://b","providesTokens":"1","linger":"7","maxHeld":"9"}"#)
+                .expect("good options");
         assert_eq!(config.endpoints.len(), 2);
         assert!(config.provides_tokens && !config.resolves_endpoints);
         assert_eq!((config.linger, config.max_held), (Duration::from_millis(7), 9));

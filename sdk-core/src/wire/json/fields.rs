@@ -1,6 +1,6 @@
 //! The table of fields: which name each field of a wire type has in JSON.
 
-use super::scanner::{DecodeError, Scanner};
+use super::scanner::{Scanner, Step};
 use super::value::{Object, ObjectWriter, Value};
 use crate::wire::*;
 use alloc::string::String;
@@ -19,19 +19,15 @@ macro_rules! object {
     };
     (@body $($field:ident),*) => { object!(@body_of 'a $($field),*); };
     (@body_of $life:lifetime $($field:ident),*) => {
-        fn decode(scanner: &mut Scanner<$life>) -> Result<Self, DecodeError> {
-            let mut value = Self::default();
-            if scanner.null()? {
-                return Ok(value);
-            }
-            scanner.object(&mut |scanner, key| {
-                match &*key {
-                    $(stringify!($field) => value.$field = Value::decode(scanner)?,)*
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
-            Ok(value)
+        fn read(&mut self, scanner: &mut Scanner<$life>) -> Step {
+            #[expect(non_camel_case_types, reason = "named after the fields")]
+            enum Field { $($field),* }
+            scanner.fields(&[$(stringify!($field)),*], &mut |scanner, at| {
+                $(if at == Field::$field as usize {
+                    return self.$field.read(scanner);
+                })*
+                Some(())
+            })
         }
 
         fn encode(&self, out: &mut String) {

@@ -21,8 +21,7 @@ use value::Value;
 /// Where and why it is not.
 pub fn check(text: &str) -> Result<(), DecodeError> {
     let mut scanner = Scanner::new(text);
-    scanner.skip_value()?;
-    scanner.end()
+    scanner.skip_value().and_then(|()| scanner.end()).ok_or(scanner.failure())
 }
 
 /// The commands of one client frame, in order.
@@ -94,9 +93,8 @@ pub fn encode_publication(publication: &Publication<'_>, out: &mut String) {
 /// Where and why `text` is not a publication.
 pub fn decode_publication(text: &str) -> Result<Publication<'_>, DecodeError> {
     let mut scanner = Scanner::new(text);
-    let publication = Publication::decode(&mut scanner)?;
-    scanner.end()?;
-    Ok(publication)
+    let publication = value::fresh(&mut scanner).filter(|_| scanner.end().is_some());
+    publication.ok_or(scanner.failure())
 }
 
 /// Appends `text` to `out` as a JSON string.
@@ -110,5 +108,5 @@ pub fn encode_text(text: &str, out: &mut String) {
 /// Where and why `raw` is not such an object.
 pub fn text_map(raw: Raw<'_>) -> Result<alloc::vec::Vec<(super::Text<'_>, super::Text<'_>)>, DecodeError> {
     let mut scanner = Scanner::new(raw.as_str());
-    Value::decode(&mut scanner)
+    value::fresh(&mut scanner).ok_or(scanner.failure())
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns the grammar. What it passes over it has checked, so a payload that left the scanner is one
 //! well-formed value. Depth is bounded by [`MAX_DEPTH`](crate::wire::MAX_DEPTH); the stack of open brackets
-//! is one `u128`.
+//! is one `u128`. Why something could not be read stands in the scanner, so that a step is no more than a flag:
+//! with an error in every result the browser's module grew by a tenth.
 
 use crate::wire::{MAX_DEPTH, Text};
 use alloc::{borrow::Cow, string::String};
@@ -45,21 +46,37 @@ impl DecodeError {
     }
 }
 
-type Step<T> = Result<T, DecodeError>;
+/// `None`: it could not be read, and [`Scanner::failure`] knows why.
+pub(crate) type Step<T = ()> = Option<T>;
 
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    failure: DecodeError,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, failure: DecodeError { at: 0, kind: Kind::Syntax } }
     }
 
-    pub(crate) const fn error(&self, kind: Kind) -> DecodeError {
-        DecodeError { at: self.at, kind }
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Why the last step failed.
+    pub(crate) const fn failure(&self) -> DecodeError {
+        self.failure
+    }
+
+    pub(crate) const fn fail_at<T>(&mut self, at: usize, kind: Kind) -> Step<T> {
+        self.failure = DecodeError { at, kind };
+        None
+    }
+
+    const fn fail<T>(&mut self, kind: Kind) -> Step<T> {
+        self.fail_at(self.at, kind)
     }
 
     fn byte(&self) -> Option<u8> {
@@ -85,43 +102,46 @@ impl<'a> Scanner<'a> {
     }
 
     /// Only white space is left.
-    pub(crate) fn end(&mut self) -> Step<()> {
+    pub(crate) fn end(&mut self) -> Step {
         match self.space() {
-            None => Ok(()),
-            Some(_) => Err(self.error(Kind::Syntax)),
+            None => Some(()),
+            Some(_) => self.fail(Kind::Syntax),
         }
     }
 
     /// The next object of a stream of objects; `None` at the end, and behind an error.
-    pub(crate) fn next_document<T>(&mut self, decode: fn(&mut Self) -> Step<T>) -> Option<Step<T>> {
+    pub(crate) fn next_document<T>(
+        &mut self,
+        decode: fn(&mut Self) -> Step<T>,
+    ) -> Option<Result<T, DecodeError>> {
         self.space()?;
         let document = decode(self);
-        if document.is_err() {
+        if document.is_none() {
             self.at = self.text.len();
         }
-        Some(document)
+        Some(document.ok_or(self.failure))
     }
 
-    fn keyword(&mut self, word: &str) -> Step<()> {
+    fn keyword(&mut self, word: &str) -> Step {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         if rest.starts_with(word.as_bytes()) {
             self.at += word.len();
-            Ok(())
+            Some(())
         } else {
-            Err(self.error(Kind::Syntax))
+            self.fail(Kind::Syntax)
         }
     }
 
     /// Takes `null` if it is next: a field that is null counts as absent.
     pub(crate) fn null(&mut self) -> Step<bool> {
-        if self.space() == Some(b'n') { self.keyword("null").map(|()| true) } else { Ok(false) }
+        if self.space() == Some(b'n') { self.keyword("null").map(|()| true) } else { Some(false) }
     }
 
     pub(crate) fn boolean(&mut self) -> Step<bool> {
         match self.space() {
             Some(b't') => self.keyword("true").map(|()| true),
             Some(b'f') => self.keyword("false").map(|()| false),
-            _ => Err(self.error(Kind::Boolean)),
+            _ => self.fail(Kind::Boolean),
         }
     }
 
@@ -130,30 +150,33 @@ impl<'a> Scanner<'a> {
         self.space();
         let start = self.at;
         let negative = self.byte() == Some(b'-');
-        let bad = DecodeError { at: start, kind: Kind::Number };
-        self.number().map_err(|_| bad)?;
+        if self.number().is_none() {
+            return self.fail_at(start, Kind::Number);
+        }
         let digits = self.slice(start);
         let digits = digits.strip_prefix('-').unwrap_or(digits);
         let mut magnitude = 0_u64;
         for digit in digits.bytes() {
-            if !digit.is_ascii_digit() {
-                return Err(bad);
+            let sum = magnitude
+                .checked_mul(10)
+                .and_then(|tens| tens.checked_add(u64::from(digit.wrapping_sub(b'0'))));
+            match sum {
+                Some(sum) if digit.is_ascii_digit() => magnitude = sum,
+                _ => return self.fail_at(start, Kind::Number),
             }
-            let sum = magnitude.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
-            magnitude = sum.ok_or(bad)?;
         }
-        Ok((negative, magnitude))
+        Some((negative, magnitude))
     }
 
-    fn digits(&mut self) -> Step<()> {
+    fn digits(&mut self) -> Step {
         let start = self.at;
         while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at == start { Err(self.error(Kind::Syntax)) } else { Ok(()) }
+        if self.at == start { self.fail(Kind::Syntax) } else { Some(()) }
     }
 
-    fn number(&mut self) -> Step<()> {
+    fn number(&mut self) -> Step {
         if self.byte() == Some(b'-') {
             self.at += 1;
         }
@@ -173,7 +196,7 @@ impl<'a> Scanner<'a> {
             }
             self.digits()?;
         }
-        Ok(())
+        Some(())
     }
 
     /// Passes over a string and says whether it holds an escape.
@@ -184,7 +207,7 @@ impl<'a> Scanner<'a> {
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(escaped);
+                    return Some(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -195,10 +218,10 @@ impl<'a> Scanner<'a> {
                             self.at += 1;
                             self.hex()?;
                         }
-                        _ => return Err(self.error(Kind::Syntax)),
+                        _ => return self.fail(Kind::Syntax),
                     }
                 }
-                Some(0..=0x1f) | None => return Err(self.error(Kind::Syntax)),
+                Some(0..=0x1f) | None => return self.fail(Kind::Syntax),
                 Some(_) => self.at += 1,
             }
         }
@@ -207,16 +230,18 @@ impl<'a> Scanner<'a> {
     fn hex(&mut self) -> Step<u32> {
         let mut value = 0;
         for _ in 0..4 {
-            let digit = self.byte().and_then(|byte| char::from(byte).to_digit(16));
-            value = value * 16 + digit.ok_or_else(|| self.error(Kind::Syntax))?;
+            let Some(digit) = self.byte().and_then(|byte| char::from(byte).to_digit(16)) else {
+                return self.fail(Kind::Syntax);
+            };
+            value = value * 16 + digit;
             self.at += 1;
         }
-        Ok(value)
+        Some(value)
     }
 
     pub(crate) fn text(&mut self) -> Step<Text<'a>> {
         if self.space() != Some(b'"') {
-            return Err(self.error(Kind::Text));
+            return self.fail(Kind::Text);
         }
         let start = self.at + 1;
         let escaped = self.skip_string()?;
@@ -224,7 +249,7 @@ impl<'a> Scanner<'a> {
         self.at = end - 1;
         let inner = self.slice(start);
         self.at = end;
-        Ok(if escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) })
+        Some(if escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) })
     }
 
     /// One whole value, checked and left as it stands.
@@ -232,11 +257,11 @@ impl<'a> Scanner<'a> {
         self.space();
         let start = self.at;
         self.skip_value()?;
-        Ok(self.slice(start))
+        Some(self.slice(start))
     }
 
     /// Passes over one whole value. The open brackets are bits: 1 an object, 0 an array.
-    pub(crate) fn skip_value(&mut self) -> Step<()> {
+    pub(crate) fn skip_value(&mut self) -> Step {
         let (mut objects, mut depth) = (0_u128, 0_u32);
         loop {
             match self.space() {
@@ -247,7 +272,7 @@ impl<'a> Scanner<'a> {
                         self.at += 1;
                     } else {
                         if depth == MAX_DEPTH {
-                            return Err(self.error(Kind::TooDeep));
+                            return self.fail(Kind::TooDeep);
                         }
                         depth += 1;
                         objects = (objects << 1) | u128::from(open == b'{');
@@ -264,12 +289,12 @@ impl<'a> Scanner<'a> {
                 Some(b'f') => self.keyword("false")?,
                 Some(b'n') => self.keyword("null")?,
                 Some(b'-' | b'0'..=b'9') => self.number()?,
-                _ => return Err(self.error(Kind::Syntax)),
+                _ => return self.fail(Kind::Syntax),
             }
             // Behind a value: close what ends here, until a comma asks for the next value.
             loop {
                 if depth == 0 {
-                    return Ok(());
+                    return Some(());
                 }
                 let in_object = objects & 1 == 1;
                 match self.space() {
@@ -282,7 +307,7 @@ impl<'a> Scanner<'a> {
                     }
                     Some(b'}') if in_object => {}
                     Some(b']') if !in_object => {}
-                    _ => return Err(self.error(Kind::Syntax)),
+                    _ => return self.fail(Kind::Syntax),
                 }
                 self.at += 1;
                 depth -= 1;
@@ -291,61 +316,71 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn key(&mut self) -> Step<()> {
+    fn key(&mut self) -> Step {
         if self.space() != Some(b'"') {
-            return Err(self.error(Kind::Syntax));
+            return self.fail(Kind::Syntax);
         }
         self.skip_string()?;
         self.colon()
     }
 
-    fn colon(&mut self) -> Step<()> {
+    fn colon(&mut self) -> Step {
         if self.space() != Some(b':') {
-            return Err(self.error(Kind::Syntax));
+            return self.fail(Kind::Syntax);
         }
         self.at += 1;
-        Ok(())
+        Some(())
     }
 
-    /// Walks an object. `field` takes the value and answers true, or leaves it and answers false.
-    pub(crate) fn object(&mut self, field: &mut dyn FnMut(&mut Self, Text<'a>) -> Step<bool>) -> Step<()> {
+    /// Walks an object; `field` takes the value behind the key that it is given.
+    pub(crate) fn object(&mut self, field: &mut dyn FnMut(&mut Self, Text<'a>) -> Step) -> Step {
         if self.space() != Some(b'{') {
-            return Err(self.error(Kind::Object));
+            return self.fail(Kind::Object);
         }
         self.at += 1;
         if self.space() == Some(b'}') {
             self.at += 1;
-            return Ok(());
+            return Some(());
         }
         loop {
             if self.space() != Some(b'"') {
-                return Err(self.error(Kind::Syntax));
+                return self.fail(Kind::Syntax);
             }
             let key = self.text()?;
             self.colon()?;
-            if !field(self, key)? {
-                self.skip_value()?;
-            }
+            field(self, key)?;
             match self.space() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(());
+                    return Some(());
                 }
-                _ => return Err(self.error(Kind::Syntax)),
+                _ => return self.fail(Kind::Syntax),
             }
         }
     }
 
+    /// Walks an object whose fields have names; `field` takes the value of the one at the index that it is
+    /// given, others are passed over. A null counts as an object without fields.
+    pub(crate) fn fields(&mut self, names: &[&str], field: &mut dyn FnMut(&mut Self, usize) -> Step) -> Step {
+        if self.null()? {
+            return Some(());
+        }
+        self.object(&mut |scanner, key| match names.iter().position(|name| *name == key) {
+            Some(at) => field(scanner, at),
+            None => scanner.skip_value(),
+        })
+    }
+
     /// Walks an array.
-    pub(crate) fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Step<()>) -> Step<()> {
+    pub(crate) fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Step) -> Step {
         if self.space() != Some(b'[') {
-            return Err(self.error(Kind::Array));
+            return self.fail(Kind::Array);
         }
         self.at += 1;
         if self.space() == Some(b']') {
             self.at += 1;
-            return Ok(());
+            return Some(());
         }
         loop {
             item(self)?;
@@ -353,9 +388,9 @@ impl<'a> Scanner<'a> {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
                     self.at += 1;
-                    return Ok(());
+                    return Some(());
                 }
-                _ => return Err(self.error(Kind::Syntax)),
+                _ => return self.fail(Kind::Syntax),
             }
         }
     }
@@ -368,7 +403,7 @@ fn unescape(inner: &str) -> String {
     while let Some(at) = rest.find('\\') {
         let (plain, escape) = rest.split_at(at);
         out.push_str(plain);
-        let mut scanner = Scanner { text: escape, at: 2 };
+        let mut scanner = Scanner { at: 2, ..Scanner::new(escape) };
         match escape.as_bytes().get(1) {
             Some(b'b') => out.push('\u{8}'),
             Some(b'f') => out.push('\u{c}'),
@@ -378,7 +413,7 @@ fn unescape(inner: &str) -> String {
             Some(b'u') => {
                 let mut unit = scanner.hex().unwrap_or(0xfffd);
                 if (0xd800..0xdc00).contains(&unit) && escape.get(6..8) == Some("\\u") {
-                    let mut second = Scanner { text: escape, at: 8 };
+                    let mut second = Scanner { at: 8, ..Scanner::new(escape) };
                     let low = second.hex().unwrap_or(0);
                     if (0xdc00..0xe000).contains(&low) {
                         unit = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);

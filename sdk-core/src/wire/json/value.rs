@@ -3,14 +3,22 @@
 //! A zero value is left out of an object; a null counts as absent. Integers are bounded on the way in, so
 //! nothing above [`MAX_SAFE_INTEGER`] reaches a program that could not hold it.
 
-use super::scanner::{DecodeError, Kind, Scanner};
+use super::scanner::{Kind, Scanner, Step};
 use crate::wire::{MAX_SAFE_INTEGER, Raw, Text};
 use alloc::{string::String, vec::Vec};
 
 pub(crate) trait Value<'a>: Sized {
-    fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError>;
+    /// Reads into a value that is zero.
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Step;
     fn encode(&self, out: &mut String);
     fn is_zero(&self) -> bool;
+}
+
+/// Reads a value that nobody holds yet.
+pub(crate) fn fresh<'a, T: Value<'a> + Default>(scanner: &mut Scanner<'a>) -> Step<T> {
+    let mut value = T::default();
+    value.read(scanner)?;
+    Some(value)
 }
 
 /// Writes the fields of one object.
@@ -91,27 +99,30 @@ pub(crate) fn push_integer(negative: bool, mut magnitude: u64, out: &mut String)
     out.extend(digits.iter().skip(at).copied().map(char::from));
 }
 
-fn bounded<T: TryFrom<i128>>(scanner: &mut Scanner<'_>) -> Result<T, DecodeError> {
-    let before = scanner.error(Kind::Number);
+fn bounded(scanner: &mut Scanner<'_>, least: i64, most: i64) -> Step<i64> {
+    let start = scanner.at();
     if scanner.null()? {
-        return T::try_from(0).map_err(|_| before);
+        return Some(0);
     }
     let (negative, magnitude) = scanner.integer()?;
-    if magnitude > MAX_SAFE_INTEGER {
-        return Err(before);
+    let value = i64::try_from(magnitude).map(|value| if negative { -value } else { value });
+    match value {
+        Ok(value) if (least..=most).contains(&value) => Some(value),
+        _ => scanner.fail_at(start, Kind::Number),
     }
-    let value = if negative { -i128::from(magnitude) } else { i128::from(magnitude) };
-    T::try_from(value).map_err(|_| before)
 }
 
+const LARGEST: i64 = MAX_SAFE_INTEGER as i64;
+
 macro_rules! integers {
-    ($($type:ty),+) => {$(
+    ($($type:ty: $least:expr, $most:expr);+) => {$(
         impl<'a> Value<'a> for $type {
-            fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError> {
-                bounded(scanner)
+            fn read(&mut self, scanner: &mut Scanner<'a>) -> Step {
+                *self = bounded(scanner, $least, $most)? as $type;
+                Some(())
             }
             fn encode(&self, out: &mut String) {
-                push_integer(i128::from(*self) < 0, i128::from(*self).unsigned_abs() as u64, out);
+                push_integer(self.cmp(&0).is_lt(), self.abs_diff(0).into(), out);
             }
             fn is_zero(&self) -> bool {
                 *self == 0
@@ -119,11 +130,17 @@ macro_rules! integers {
         }
     )+};
 }
-integers!(u32, u64, i32, i64);
+integers!(
+    u32: 0, u32::MAX as i64;
+    u64: 0, LARGEST;
+    i32: i32::MIN as i64, i32::MAX as i64;
+    i64: -LARGEST, LARGEST
+);
 
 impl<'a> Value<'a> for bool {
-    fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError> {
-        if scanner.null()? { Ok(false) } else { scanner.boolean() }
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Step {
+        *self = !scanner.null()? && scanner.boolean()?;
+        Some(())
     }
     fn encode(&self, out: &mut String) {
         out.push_str(if *self { "true" } else { "false" });
@@ -134,8 +151,9 @@ impl<'a> Value<'a> for bool {
 }
 
 impl<'a> Value<'a> for Text<'a> {
-    fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError> {
-        if scanner.null()? { Ok(Text::Borrowed("")) } else { scanner.text() }
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Step {
+        *self = if scanner.null()? { Text::Borrowed("") } else { scanner.text()? };
+        Some(())
     }
     fn encode(&self, out: &mut String) {
         push_text(self, out);
@@ -147,8 +165,9 @@ impl<'a> Value<'a> for Text<'a> {
 
 /// A payload; `null` is a payload like any other.
 impl<'a> Value<'a> for Option<Raw<'a>> {
-    fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError> {
-        scanner.raw().map(|text| Some(Raw::trusted(text)))
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Step {
+        *self = Some(Raw::trusted(scanner.raw()?));
+        Some(())
     }
     fn encode(&self, out: &mut String) {
         if let Some(raw) = self {
@@ -163,9 +182,13 @@ impl<'a> Value<'a> for Option<Raw<'a>> {
 /// An object that is there or not; one that is there is written even when it is empty.
 pub(crate) trait Object {}
 
-impl<'a, T: Object + Value<'a>> Value<'a> for Option<T> {
-    fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError> {
-        if scanner.null()? { Ok(None) } else { T::decode(scanner).map(Some) }
+impl<'a, T: Object + Value<'a> + Default> Value<'a> for Option<T> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Step {
+        if scanner.null()? {
+            *self = None;
+            return Some(());
+        }
+        self.insert(T::default()).read(scanner)
     }
     fn encode(&self, out: &mut String) {
         if let Some(value) = self {
@@ -178,12 +201,9 @@ impl<'a, T: Object + Value<'a>> Value<'a> for Option<T> {
 }
 
 impl<'a, T: Item<'a>> Value<'a> for Vec<T> {
-    fn decode(scanner: &mut Scanner<'a>) -> Result<Self, DecodeError> {
-        let mut items = Self::new();
-        if !scanner.null()? {
-            T::decode_all(scanner, &mut items)?;
-        }
-        Ok(items)
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Step {
+        self.clear();
+        if scanner.null()? { Some(()) } else { T::read_all(scanner, self) }
     }
     fn encode(&self, out: &mut String) {
         T::encode_all(self, out);
@@ -195,14 +215,14 @@ impl<'a, T: Item<'a>> Value<'a> for Vec<T> {
 
 /// What a list holds: values (an array) or pairs (an object used as a map, in its order).
 pub(crate) trait Item<'a>: Sized {
-    fn decode_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Result<(), DecodeError>;
+    fn read_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Step;
     fn encode_all(items: &[Self], out: &mut String);
 }
 
-fn decode_array<'a, T: Value<'a>>(scanner: &mut Scanner<'a>, items: &mut Vec<T>) -> Result<(), DecodeError> {
+fn read_array<'a, T: Value<'a> + Default>(scanner: &mut Scanner<'a>, items: &mut Vec<T>) -> Step {
     scanner.array(&mut |scanner| {
-        items.push(T::decode(scanner)?);
-        Ok(())
+        items.push(fresh(scanner)?);
+        Some(())
     })
 }
 
@@ -217,9 +237,9 @@ fn encode_array<'a, T: Value<'a>>(items: &[T], out: &mut String) {
     out.push(']');
 }
 
-impl<'a, T: Object + Value<'a>> Item<'a> for T {
-    fn decode_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Result<(), DecodeError> {
-        decode_array(scanner, items)
+impl<'a, T: Object + Value<'a> + Default> Item<'a> for T {
+    fn read_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Step {
+        read_array(scanner, items)
     }
     fn encode_all(items: &[Self], out: &mut String) {
         encode_array(items, out);
@@ -227,19 +247,19 @@ impl<'a, T: Object + Value<'a>> Item<'a> for T {
 }
 
 impl<'a> Item<'a> for Text<'a> {
-    fn decode_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Result<(), DecodeError> {
-        decode_array(scanner, items)
+    fn read_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Step {
+        read_array(scanner, items)
     }
     fn encode_all(items: &[Self], out: &mut String) {
         encode_array(items, out);
     }
 }
 
-impl<'a, T: Value<'a>> Item<'a> for (Text<'a>, T) {
-    fn decode_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Result<(), DecodeError> {
+impl<'a, T: Value<'a> + Default> Item<'a> for (Text<'a>, T) {
+    fn read_all(scanner: &mut Scanner<'a>, items: &mut Vec<Self>) -> Step {
         scanner.object(&mut |scanner, key| {
-            items.push((key, T::decode(scanner)?));
-            Ok(true)
+            items.push((key, fresh(scanner)?));
+            Some(())
         })
     }
     fn encode_all(items: &[Self], out: &mut String) {

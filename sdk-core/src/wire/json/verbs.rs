@@ -1,43 +1,40 @@
 //! Which key of a command, reply or push stands for which verb.
 
-use super::scanner::{DecodeError, Kind, Scanner};
-use super::value::{ObjectWriter, Value};
-use crate::wire::{Answer, Command, ErrorReply, Outcome, Push, PushEvent, Reply, Request, Text};
+use super::scanner::{Kind, Scanner, Step};
+use super::value::{ObjectWriter, Value, fresh};
+use crate::wire::{Answer, Command, Outcome, Push, PushEvent, Reply, Request, Text};
 use alloc::{boxed::Box, string::String};
 
-pub(crate) fn decode_command<'a>(scanner: &mut Scanner<'a>) -> Result<Command<'a>, DecodeError> {
-    let start = scanner.error(Kind::Verb);
+pub(crate) fn decode_command<'a>(scanner: &mut Scanner<'a>) -> Step<Command<'a>> {
+    let start = scanner.at();
     let (mut id, mut request, mut verbs) = (0, None, 0_u32);
     scanner.object(&mut |scanner, key| {
         request = Some(match &*key {
-            "id" => {
-                id = Value::decode(scanner)?;
-                return Ok(true);
-            }
-            "connect" => Request::Connect(Value::decode(scanner)?),
-            "subscribe" => Request::Subscribe(Value::decode(scanner)?),
-            "unsubscribe" => Request::Unsubscribe(Value::decode(scanner)?),
-            "publish" => Request::Publish(Value::decode(scanner)?),
-            "presence" => Request::Presence(Value::decode(scanner)?),
-            "presence_stats" => Request::PresenceStats(Value::decode(scanner)?),
-            "history" => Request::History(Value::decode(scanner)?),
+            "id" => return id.read(scanner),
+            "connect" => Request::Connect(fresh(scanner)?),
+            "subscribe" => Request::Subscribe(fresh(scanner)?),
+            "unsubscribe" => Request::Unsubscribe(fresh(scanner)?),
+            "publish" => Request::Publish(fresh(scanner)?),
+            "presence" => Request::Presence(fresh(scanner)?),
+            "presence_stats" => Request::PresenceStats(fresh(scanner)?),
+            "history" => Request::History(fresh(scanner)?),
             "ping" => {
                 scanner.skip_value()?;
                 Request::Ping
             }
-            "send" => Request::Send(Value::decode(scanner)?),
-            "rpc" => Request::Rpc(Value::decode(scanner)?),
-            "refresh" => Request::Refresh(Value::decode(scanner)?),
-            "sub_refresh" => Request::SubRefresh(Value::decode(scanner)?),
-            _ => return Ok(false),
+            "send" => Request::Send(fresh(scanner)?),
+            "rpc" => Request::Rpc(fresh(scanner)?),
+            "refresh" => Request::Refresh(fresh(scanner)?),
+            "sub_refresh" => Request::SubRefresh(fresh(scanner)?),
+            _ => return scanner.skip_value(),
         });
         verbs += 1;
-        Ok(true)
+        Some(())
     })?;
     match request {
-        Some(request) if verbs == 1 => Ok(Command { id, request }),
-        None if id == 0 => Ok(Command { id, request: Request::Pong }),
-        _ => Err(start),
+        Some(request) if verbs == 1 => Some(Command { id, request }),
+        None if id == 0 => Some(Command { id, request: Request::Pong }),
+        _ => scanner.fail_at(start, Kind::Verb),
     }
 }
 
@@ -62,41 +59,38 @@ pub(crate) fn encode_command(command: &Command<'_>, out: &mut String) {
     writer.end();
 }
 
-pub(crate) fn decode_reply<'a>(scanner: &mut Scanner<'a>) -> Result<Reply<'a>, DecodeError> {
+pub(crate) fn decode_reply<'a>(scanner: &mut Scanner<'a>) -> Step<Reply<'a>> {
     let (mut id, mut outcome, mut push) = (0, None, None);
     scanner.object(&mut |scanner, key| {
         outcome = Some(match &*key {
-            "id" => {
-                id = Value::decode(scanner)?;
-                return Ok(true);
-            }
+            "id" => return id.read(scanner),
             "push" => {
                 push = Some(decode_push(scanner)?);
-                return Ok(true);
+                return Some(());
             }
-            "error" => Outcome::Error(ErrorReply::decode(scanner)?),
-            "connect" => Outcome::Connect(Box::new(Value::decode(scanner)?)),
-            "subscribe" => Outcome::Subscribe(Box::new(Value::decode(scanner)?)),
+            "error" => Outcome::Error(fresh(scanner)?),
+            "connect" => Outcome::Connect(Box::new(fresh(scanner)?)),
+            "subscribe" => Outcome::Subscribe(Box::new(fresh(scanner)?)),
             "unsubscribe" => {
                 scanner.skip_value()?;
                 Outcome::Unsubscribe
             }
-            "publish" => Outcome::Publish(Value::decode(scanner)?),
-            "presence" => Outcome::Presence(Value::decode(scanner)?),
-            "presence_stats" => Outcome::PresenceStats(Value::decode(scanner)?),
-            "history" => Outcome::History(Value::decode(scanner)?),
+            "publish" => Outcome::Publish(fresh(scanner)?),
+            "presence" => Outcome::Presence(fresh(scanner)?),
+            "presence_stats" => Outcome::PresenceStats(fresh(scanner)?),
+            "history" => Outcome::History(fresh(scanner)?),
             "ping" => {
                 scanner.skip_value()?;
                 Outcome::Ping
             }
-            "rpc" => Outcome::Rpc(Value::decode(scanner)?),
-            "refresh" => Outcome::Refresh(Value::decode(scanner)?),
-            "sub_refresh" => Outcome::SubRefresh(Value::decode(scanner)?),
-            _ => return Ok(false),
+            "rpc" => Outcome::Rpc(fresh(scanner)?),
+            "refresh" => Outcome::Refresh(fresh(scanner)?),
+            "sub_refresh" => Outcome::SubRefresh(fresh(scanner)?),
+            _ => return scanner.skip_value(),
         });
-        Ok(true)
+        Some(())
     })?;
-    Ok(match (push, id, outcome) {
+    Some(match (push, id, outcome) {
         (Some(push), _, _) => Reply::Push(push),
         (None, 0, None) => Reply::Ping,
         (None, id, outcome) => Reply::Answer(Answer { id, outcome: outcome.unwrap_or(Outcome::Empty) }),
@@ -130,27 +124,24 @@ pub(crate) fn encode_reply(reply: &Reply<'_>, out: &mut String) {
     writer.end();
 }
 
-fn decode_push<'a>(scanner: &mut Scanner<'a>) -> Result<Push<'a>, DecodeError> {
+fn decode_push<'a>(scanner: &mut Scanner<'a>) -> Step<Push<'a>> {
     let (mut channel, mut event) = (Text::Borrowed(""), PushEvent::Unknown);
     scanner.object(&mut |scanner, key| {
         event = match &*key {
-            "channel" => {
-                channel = Value::decode(scanner)?;
-                return Ok(true);
-            }
-            "pub" => PushEvent::Publication(Value::decode(scanner)?),
+            "channel" => return channel.read(scanner),
+            "pub" => PushEvent::Publication(fresh(scanner)?),
             "join" => PushEvent::Join(decode_info(scanner)?),
             "leave" => PushEvent::Leave(decode_info(scanner)?),
-            "unsubscribe" => PushEvent::Unsubscribed(Value::decode(scanner)?),
-            "subscribe" => PushEvent::Subscribed(Box::new(Value::decode(scanner)?)),
-            "message" => PushEvent::Message(Value::decode(scanner)?),
-            "disconnect" => PushEvent::Disconnect(Value::decode(scanner)?),
-            "refresh" => PushEvent::Refresh(Value::decode(scanner)?),
-            _ => return Ok(false),
+            "unsubscribe" => PushEvent::Unsubscribed(fresh(scanner)?),
+            "subscribe" => PushEvent::Subscribed(Box::new(fresh(scanner)?)),
+            "message" => PushEvent::Message(fresh(scanner)?),
+            "disconnect" => PushEvent::Disconnect(fresh(scanner)?),
+            "refresh" => PushEvent::Refresh(fresh(scanner)?),
+            _ => return scanner.skip_value(),
         };
-        Ok(true)
+        Some(())
     })?;
-    Ok(Push { channel, event })
+    Some(Push { channel, event })
 }
 
 fn encode_push(push: &Push<'_>, out: &mut String) {
@@ -171,15 +162,10 @@ fn encode_push(push: &Push<'_>, out: &mut String) {
 }
 
 /// Join and leave wrap the one field `info`.
-fn decode_info<'a>(scanner: &mut Scanner<'a>) -> Result<crate::wire::ClientInfo<'a>, DecodeError> {
+fn decode_info<'a>(scanner: &mut Scanner<'a>) -> Step<crate::wire::ClientInfo<'a>> {
     let mut info = crate::wire::ClientInfo::default();
-    scanner.object(&mut |scanner, key| {
-        if key == "info" {
-            info = Value::decode(scanner)?;
-        }
-        Ok(key == "info")
-    })?;
-    Ok(info)
+    scanner.fields(&["info"], &mut |scanner, _| info.read(scanner))?;
+    Some(info)
 }
 
 fn encode_info(info: &crate::wire::ClientInfo<'_>, out: &mut String) {
