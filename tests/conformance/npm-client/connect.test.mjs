@@ -109,10 +109,10 @@ test('a connection ended with a terminal code stays ended', async (t) => {
   await until(room, 'state', () => room.state.status === 'subscribed', 'the channel to come back');
 });
 
-test('a client that closes rejects what is pending and says nothing more', async (t) => {
+test('a client that closes settles what was sent as unknown and says nothing more', async (t) => {
   const one = await connected(t, server.url);
   const room = await subscribed(one, fresh('chat'));
-  const call = assert.rejects(one.rpc('echo', 1), { name: 'closed' });
+  const call = assert.rejects(one.rpc('echo', 1), { name: 'outcome_unknown' });
   await one.close();
   await call;
   assert.equal(one.state.status, 'closed');
