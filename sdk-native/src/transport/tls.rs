@@ -19,7 +19,7 @@ impl Tls {
     /// Fills in what the app left open. rustls goes first, unless the app brought a native connector.
     #[cfg_attr(
         not(any(feature = "rustls", feature = "native-tls")),
-        expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "nothing to do without TLS")
+        expect(clippy::unnecessary_wraps, reason = "nothing to do without TLS")
     )]
     pub(crate) fn complete(self) -> Result<Self, BuildError> {
         #[cfg(any(feature = "rustls", feature = "native-tls"))]

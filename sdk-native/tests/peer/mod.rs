@@ -5,21 +5,25 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-use futures::{SinkExt, StreamExt};
-use homing::{BoxedIo, Builder, RealtimeClient};
+use futures::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
+use homing::{
+    BoxedIo, Builder, ClientEvent, ClientEvents, Connector, RealtimeClient, Target, TransportError,
+};
 use homing_core::wire::{
     Answer, Command, ConnectResult, ErrorCode, ErrorReply, HistoryResult, Outcome, Publication,
     PublishResult, Push, PushEvent, Raw, Reply, Request, SubscribeResult, Unsubscribed, json,
 };
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{
+    io::{DuplexStream, duplex},
     net::TcpListener,
-    sync::{broadcast, watch},
+    sync::{broadcast, mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -53,6 +57,29 @@ pub(crate) fn quick(url: impl Into<String>) -> Builder {
     })
 }
 
+/// A connector whose streams lead to the test itself, through pipes that hold `capacity` bytes each way.
+pub(crate) fn pipes(capacity: usize) -> (impl Connector, mpsc::UnboundedReceiver<DuplexStream>) {
+    let (sender, streams) = mpsc::unbounded_channel();
+    let connector = move |_target: Target| {
+        let (near, far) = duplex(capacity);
+        let handed = sender.send(far).map_err(|_| io::Error::other("the test is over"));
+        async move { handed.map(|()| Box::new(near) as BoxedIo) }
+    };
+    (connector, streams)
+}
+
+/// Waits for the client to tell what broke in its transport.
+pub(crate) async fn fault(events: &mut ClientEvents) -> TransportError {
+    soon(async {
+        loop {
+            if let ClientEvent::Transport(error) = events.next().await.expect("an event").expect("no lag") {
+                return error;
+            }
+        }
+    })
+    .await
+}
+
 /// One accepted socket, to be scripted by hand.
 pub(crate) struct Conn {
     pub(crate) socket: WebSocketStream<BoxedIo>,
@@ -78,6 +105,19 @@ impl Conn {
         let mut frame = String::new();
         json::encode_reply(&reply, &mut frame);
         let _ = self.socket.send(Message::text(frame)).await;
+    }
+
+    /// Says something that nobody asked for.
+    pub(crate) async fn tell(&mut self, channel: &str, event: PushEvent<'_>) {
+        self.say(Reply::Push(Push { channel: channel.into(), event })).await;
+    }
+
+    /// Takes the next command and refuses it.
+    pub(crate) async fn refuse(&mut self, code: ErrorCode) {
+        let frame = soon(self.frame()).await.expect("a command");
+        let id = json::commands(&frame).next().unwrap().unwrap().id;
+        let outcome = Outcome::Error(ErrorReply { code: code.code(), ..ErrorReply::default() });
+        self.say(Reply::Answer(Answer { id, outcome })).await;
     }
 
     /// Takes the connect command and answers it.
@@ -109,6 +149,8 @@ pub(crate) struct Behaviour {
     /// Publishes are taken, but not answered.
     pub(crate) mute: bool,
     logs: BTreeMap<String, Log>,
+    /// Subscription tokens in the order in which they came.
+    pub(crate) tokens: Vec<String>,
     /// Verbs in the order in which they came.
     pub(crate) seen: Vec<String>,
     pub(crate) connections: u32,
@@ -140,6 +182,7 @@ impl Peer {
                 page: 100,
                 mute: false,
                 logs: BTreeMap::new(),
+                tokens: Vec::new(),
                 seen: Vec::new(),
                 connections: 0,
             }),
@@ -157,6 +200,12 @@ impl Peer {
 
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/connection/websocket", self.address)
+    }
+
+    /// Serves a stream that was accepted elsewhere.
+    pub(crate) fn door(&self) -> impl Fn(BoxedIo) -> BoxFuture<'static, ()> + Clone + Send + 'static {
+        let shared = self.shared.clone();
+        move |io| serve(io, shared.clone()).boxed()
     }
 
     pub(crate) fn client(&self) -> RealtimeClient {
@@ -276,6 +325,7 @@ fn answer(shared: &Shared, command: &Command<'_>) -> Option<String> {
         }
         Request::Subscribe(_) if behaviour.subscribe.is_some() => error(behaviour.subscribe?),
         Request::Subscribe(subscribe) => {
+            behaviour.tokens.push(subscribe.token.to_string());
             let head = behaviour.logs.get(&*subscribe.channel).map_or(0, |log| log.head);
             let positioned = behaviour.positioned;
             Outcome::Subscribe(Box::new(SubscribeResult {
