@@ -1,5 +1,6 @@
 //! What Redis answers, decoded. An answer that cannot be read is `None`.
 
+use super::frame;
 use crate::engine::{
     Appended, Entry, Epoch, Joined, Left, Page, Position, Publication, Reach, Renewed, Snapshot, Stats,
 };
@@ -121,14 +122,13 @@ pub(super) fn page(value: Value) -> Option<Page> {
     Some(Page { head, publications, reach })
 }
 
-/// An entry of a stream: its id, and the fields t, d, m in this order.
+/// An entry of a stream: its id, and one field.
 fn publication(value: Value) -> Option<Publication> {
     let mut entry = array(value)?;
     let offset = text(entry.next()?)?.split('-').next()?.parse().ok()?;
-    let mut fields = array(entry.next()?)?;
-    let mut field = || fields.nth(1).and_then(bytes);
-    let time = String::from_utf8(field()?).ok()?.parse().ok()?;
-    Some(Publication { offset, time, data: Bytes::from(field()?), meta: Bytes::from(field()?) })
+    let line = array(entry.next()?)?.nth(1).and_then(bytes)?;
+    let (publication, rest) = frame::line(offset, &Bytes::from(line))?;
+    rest.is_empty().then_some(publication)
 }
 
 pub(super) fn joined(value: Value) -> Option<Joined> {

@@ -6,6 +6,7 @@
 use super::{
     Shared,
     answers::{self, Refusal},
+    frame,
     link::{self, Live},
     request::{Answer, Ask, Job, UNREADABLE, evalsha, reply},
     script::Script,
@@ -81,10 +82,11 @@ fn load_up(lane: &Mutex<Lane>) -> Option<Vec<Job>> {
     (count > 0).then_some(jobs)
 }
 
-/// Appends to one channel with one retention.
+/// Appends to one channel with one retention, all of them with a key or none.
 pub(super) struct Run {
     pub(super) channel: Channel,
     pub(super) retention: Retention,
+    pub(super) is_keyed: bool,
     pub(super) members: Vec<(Append, Answer<Appended>)>,
 }
 
@@ -108,10 +110,12 @@ impl Flight {
             match job {
                 Job::Append(append, answer) => {
                     let (channel, retention) = (Arc::clone(&append.channel), append.retention);
-                    let at = last.get(&channel).copied().filter(|at| runs[*at].retention == retention);
+                    let is_keyed = append.key.is_some();
+                    let alike = |run: &Run| run.retention == retention && run.is_keyed == is_keyed;
+                    let at = last.get(&channel).copied().filter(|at| alike(&runs[*at]));
                     let at = at.unwrap_or_else(|| {
                         last.insert(Arc::clone(&channel), runs.len());
-                        runs.push(Run { channel, retention, members: Vec::new() });
+                        runs.push(Run { channel, retention, is_keyed, members: Vec::new() });
                         runs.len() - 1
                     });
                     runs[at].members.push((append, answer));
@@ -230,27 +234,53 @@ impl Part {
     }
 }
 
+/// In which way a run is appended: what the script is told once for all runs that are alike.
+#[derive(PartialEq)]
+struct Way {
+    retention: Retention,
+    count: usize,
+    is_keyed: bool,
+}
+
 fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
-    let kept = |run: &Run| if run.retention.keeps() { 2 } else { 0 };
-    let keyed = |run: &Run| run.members.iter().filter(|(append, _)| append.key.is_some()).count();
-    let keys = runs.iter().map(|run| kept(run) + keyed(run)).sum();
+    let mut ways: Vec<Way> = Vec::new();
+    let mut keys = 0;
+    let mut numbered = Vec::with_capacity(runs.len());
+    for run in runs {
+        let way = Way { retention: run.retention, count: run.members.len(), is_keyed: run.is_keyed };
+        keys += if way.is_keyed { way.count } else { 0 };
+        keys += if way.retention.keeps() { 2 } else { 1 };
+        numbered.push(ways.iter().position(|known| *known == way).unwrap_or_else(|| {
+            ways.push(way);
+            ways.len() - 1
+        }));
+    }
     let mut cmd = evalsha(&live.hashes, Script::Append, keys);
     for run in runs {
+        let partition = shared.keys.partition(&run.channel);
         if run.retention.keeps() {
-            cmd.arg(shared.keys.head(&run.channel)).arg(shared.keys.log(&run.channel));
+            cmd.arg(shared.keys.head(partition, &run.channel));
         }
+        cmd.arg(shared.keys.log(partition, &run.channel));
         for key in run.members.iter().filter_map(|(append, _)| append.key.as_ref()) {
-            cmd.arg(shared.keys.idempotency(&run.channel, &key.key));
+            cmd.arg(shared.keys.idempotency(partition, &run.channel, &key.key));
         }
     }
-    cmd.arg(&*live.generation).arg(seen).arg(shared.config.hint_bytes).arg(runs.len());
-    for run in runs {
-        let Retention { size, ttl, meta_ttl } = run.retention;
-        let size = if run.retention.keeps() { size } else { 0 };
-        cmd.arg(size).arg(ttl).arg(meta_ttl).arg(shared.keys.topic(&run.channel)).arg(run.members.len());
+    cmd.arg(&*live.generation).arg(seen).arg(shared.config.hint_bytes).arg(runs.len()).arg(ways.len());
+    for Way { retention, count, is_keyed } in ways {
+        let size = if retention.keeps() { retention.size } else { 0 };
+        cmd.arg(size).arg(retention.ttl).arg(retention.meta_ttl).arg(count).arg(u8::from(is_keyed));
+    }
+    let mut body = Vec::new();
+    for (run, way) in runs.iter().zip(numbered) {
+        cmd.arg(way + 1);
         for (append, _) in &run.members {
-            let ttl = append.key.as_ref().map_or(0, |key| key.ttl.max(1));
-            cmd.arg(&append.data[..]).arg(&append.meta[..]).arg(ttl);
+            body.clear();
+            frame::body(&mut body, &append.data, &append.meta);
+            cmd.arg(body.as_slice());
+            if let Some(key) = &append.key {
+                cmd.arg(key.ttl.max(1));
+            }
         }
     }
     cmd

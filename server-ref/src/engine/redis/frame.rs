@@ -39,26 +39,40 @@ pub(super) fn decode(frame: Bytes, mut tell: impl FnMut(Told)) -> Option<()> {
         return Some(());
     }
     while !rest.is_empty() {
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let mut numbers = rest[..end].split(|byte| *byte == b' ').map(number);
-        let mut next = || numbers.next().flatten();
-        let (offset, time, data, meta) = (next()?, next()?, next()?, next()?);
-        let data = end.checked_add(1)?..end.checked_add(1)?.checked_add(usize::try_from(data).ok()?)?;
-        let meta = data.end..data.end.checked_add(usize::try_from(meta).ok()?)?;
-        let after = meta.end;
-        if after > rest.len() {
-            return None;
-        }
-        let publication = Publication {
-            offset,
-            time: i64::try_from(time).ok()?,
-            data: rest.slice(data),
-            meta: rest.slice(meta),
-        };
+        let end = rest.iter().position(|byte| *byte == b' ')?;
+        let (publication, after) = line(number(&rest[..end])?, &rest.slice(end + 1..))?;
         tell(Told::Hint(Hint::Appended(epoch, publication)));
-        rest = rest.slice(after..);
+        rest = after;
     }
     Some(())
+}
+
+/// A publication as streams and frames have it behind its offset; answers also what follows it.
+pub(super) fn line(offset: u64, bytes: &Bytes) -> Option<(Publication, Bytes)> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let mut numbers = bytes[..end].split(|byte| *byte == b' ').map(number);
+    let mut next = || numbers.next().flatten();
+    let (time, data, meta) = (next()?, next()?, next()?);
+    let data = end + 1..end.checked_add(1)?.checked_add(usize::try_from(data).ok()?)?;
+    let meta = data.end..data.end.checked_add(usize::try_from(meta).ok()?)?;
+    let after = meta.end;
+    if after > bytes.len() {
+        return None;
+    }
+    let time = i64::try_from(time).ok()?;
+    let publication = Publication { offset, time, data: bytes.slice(data), meta: bytes.slice(meta) };
+    Some((publication, bytes.slice(after..)))
+}
+
+/// What a script puts a publication's offset and time in front of.
+pub(super) fn body(into: &mut Vec<u8>, data: &[u8], meta: &[u8]) {
+    let mut digits = itoa::Buffer::new();
+    into.extend_from_slice(digits.format(data.len()).as_bytes());
+    into.push(b' ');
+    into.extend_from_slice(digits.format(meta.len()).as_bytes());
+    into.push(b'\n');
+    into.extend_from_slice(data);
+    into.extend_from_slice(meta);
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -73,8 +87,9 @@ pub(super) fn encode(hint: &Hint) -> Vec<u8> {
         Hint::Appended(epoch, publication) => {
             let Publication { offset, time, data, meta } = publication;
             let epoch = epoch.map_or_else(|| "N".to_owned(), |epoch| format!("A{epoch}"));
-            let head = format!("{epoch}{offset} {time} {} {}\n", data.len(), meta.len());
-            [head.as_bytes(), data, meta].concat()
+            let mut frame = format!("{epoch}{offset} {time} ").into_bytes();
+            body(&mut frame, data, meta);
+            frame
         }
     }
 }

@@ -55,31 +55,23 @@ impl Keys {
         key
     }
 
-    fn of(&self, kind: &str, channel: &str) -> String {
-        self.key(self.partition(channel), kind, channel)
+    pub(super) fn head(&self, partition: Partition, channel: &str) -> String {
+        self.key(partition, "head", channel)
     }
 
-    pub(super) fn head(&self, channel: &str) -> String {
-        self.of("head", channel)
-    }
-
-    pub(super) fn log(&self, channel: &str) -> String {
-        self.of("log", channel)
+    /// The channel's log, and the topic on which hints about the channel are published.
+    pub(super) fn log(&self, partition: Partition, channel: &str) -> String {
+        self.key(partition, "log", channel)
     }
 
     /// The channel's length stands in front, so that no channel and key can be read as another pair.
-    pub(super) fn idempotency(&self, channel: &str, key: &str) -> String {
-        self.key(self.partition(channel), "once", &format!("{}:{channel}:{key}", channel.len()))
-    }
-
-    /// The topic on which hints about a channel are published.
-    pub(super) fn topic(&self, channel: &str) -> String {
-        self.of("topic", channel)
+    pub(super) fn idempotency(&self, partition: Partition, channel: &str, key: &str) -> String {
+        self.key(partition, "once", &format!("{}:{channel}:{key}", channel.len()))
     }
 
     /// The channel of a topic.
     pub(super) fn channel_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        let (_, channel) = topic.strip_prefix(&*self.prefix)?.split_once("}:topic:")?;
+        let (_, channel) = topic.strip_prefix(&*self.prefix)?.split_once("}:log:")?;
         Some(channel)
     }
 
@@ -131,15 +123,24 @@ fn slot(tag: &[u8]) -> u16 {
 
 /// CRC-16/XMODEM, as Redis cluster has it.
 fn crc16(bytes: &[u8]) -> u16 {
-    let step = |crc: u16, byte: &u8| {
-        let mut crc = crc ^ (u16::from(*byte) << 8);
-        for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
-        }
-        crc
-    };
-    bytes.iter().fold(0, step)
+    bytes.iter().fold(0, |crc, byte| (crc << 8) ^ CRC[usize::from((crc >> 8) as u8 ^ byte)])
 }
+
+const CRC: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let mut crc = (at as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -174,8 +175,8 @@ mod tests {
     #[test]
     fn a_topic_names_its_channel() {
         let keys = Keys::new("homing", 64);
-        for channel in ["chat:general", "a}:topic:b", ""] {
-            assert_eq!(keys.channel_of(&keys.topic(channel)), Some(channel));
+        for channel in ["chat:general", "a}:log:b", ""] {
+            assert_eq!(keys.channel_of(&keys.log(keys.partition(channel), channel)), Some(channel));
         }
         assert_eq!(channel_of_map(&map_name(Part::Here, "chat:a")), Some("chat:a"));
     }

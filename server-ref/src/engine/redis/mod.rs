@@ -241,7 +241,9 @@ impl Log for Redis {
         let keys = &self.shared.keys;
         let (epoch, offset) =
             read.since.map_or((String::new(), 0), |since| (since.epoch.to_string(), since.offset));
-        let command = Command::script(Script::Read, vec![keys.head(&read.channel), keys.log(&read.channel)])
+        let partition = keys.partition(&read.channel);
+        let all = vec![keys.head(partition, &read.channel), keys.log(partition, &read.channel)];
+        let command = Command::script(Script::Read, all)
             .number(read.meta_ttl)
             .arg(epoch)
             .number(offset)
@@ -253,13 +255,14 @@ impl Log for Redis {
             shared.saw(page.head.epoch);
             Some(page)
         };
-        self.send(keys.partition(&read.channel), ask(command, decode))
+        self.send(partition, ask(command, decode))
     }
 
     fn clear(&self, channel: Channel) -> Call<()> {
         let keys = &self.shared.keys;
-        let command = Command::script(Script::Clear, vec![keys.head(&channel), keys.log(&channel)]);
-        self.send(keys.partition(&channel), ask(command, answers::done))
+        let partition = keys.partition(&channel);
+        let all = vec![keys.head(partition, &channel), keys.log(partition, &channel)];
+        self.send(partition, ask(Command::script(Script::Clear, all), answers::done))
     }
 }
 
@@ -274,7 +277,7 @@ impl Map for Redis {
             .arg(&join.value[..])
             .number(join.lease)
             .number(u64::from(join.announce))
-            .arg(keys.topic(&join.channel))
+            .arg(keys.log(partition, &join.channel))
             .arg(name);
         let shared = Arc::clone(&self.shared);
         let decode = move |value| {
@@ -319,7 +322,7 @@ impl Map for Redis {
             .arg(leave.key.as_bytes())
             .arg(epoch)
             .number(offset)
-            .arg(keys.topic(&leave.channel))
+            .arg(keys.log(partition, &leave.channel))
             .arg(name);
         self.send(partition, ask(command, answers::left))
     }
@@ -382,7 +385,7 @@ async fn reap(shared: &Arc<Shared>, limit: u32) -> Result<Reaped, EngineError> {
         for name in names {
             let map = shared.keys.map(partition, &name);
             keys.extend([map.entries, map.leases, map.owners]);
-            topics.push((shared.keys.topic(keys::channel_of_map(&name).unwrap_or_default()), name));
+            topics.push((shared.keys.log(partition, keys::channel_of_map(&name).unwrap_or_default()), name));
         }
         let command = Command::script(Script::Reap, keys).number(u64::from(left));
         let command = topics.into_iter().fold(command, |command, (topic, name)| command.arg(topic).arg(name));
@@ -410,9 +413,10 @@ impl PubSub for Redis {
     }
 
     fn announce(&self, channel: Channel, hint: Hint) -> Call<()> {
-        let topic = self.shared.keys.topic(&channel);
+        let partition = self.shared.keys.partition(&channel);
+        let topic = self.shared.keys.log(partition, &channel);
         let command = Command::Tell { topic, message: frame::encode(&hint) };
-        self.send(self.shared.keys.partition(&channel), ask(command, answers::done))
+        self.send(partition, ask(command, answers::done))
     }
 
     fn control(&self, message: Bytes) -> Call<()> {

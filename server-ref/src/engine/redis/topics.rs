@@ -148,7 +148,8 @@ impl Topics {
         let mut listening = vec![(plain, 2)];
         let mut by_partition: Vec<Vec<String>> = vec![Vec::new(); self.shared.keys.partitions().len()];
         for channel in &self.wanted {
-            by_partition[self.shared.keys.partition(channel)].push(self.shared.keys.topic(channel));
+            let partition = self.shared.keys.partition(channel);
+            by_partition[partition].push(self.shared.keys.log(partition, channel));
         }
         for topics in by_partition {
             listening.extend(topics.chunks(TOPICS).map(|topics| command("SSUBSCRIBE", topics)));
@@ -199,7 +200,8 @@ impl Topics {
                 Wish::Ignore(channel, _) if self.wanted.remove(channel) => ("SUNSUBSCRIBE", channel),
                 Wish::Listen(..) | Wish::Ignore(..) => continue,
             };
-            let (partition, topic) = (self.shared.keys.partition(channel), self.shared.keys.topic(channel));
+            let partition = self.shared.keys.partition(channel);
+            let topic = self.shared.keys.log(partition, channel);
             match commands.last_mut() {
                 Some((last, at, topics)) if (*last, *at) == (name, partition) && topics.len() < TOPICS => {
                     topics.push(topic);

@@ -1,64 +1,78 @@
--- Appends publications, several channels at once: a run is what goes to one channel with one retention.
+-- Appends publications, several channels at once: a run is what goes to one channel in one way.
 --
--- ARGV: generation, seen, bytes above which a hint carries no publication, number of runs; per run: size, ttl,
--- meta_ttl, topic, number of publications; per publication: data, meta, ttl of its idempotency key (0: none).
--- KEYS: per run that keeps something head and log; per publication with an idempotency key that key.
+-- ARGV: generation, seen, bytes above which a hint carries no publication, number of runs and of ways; per way:
+-- size, ttl, meta_ttl, publications in a run, 1 where each has an idempotency key; per run: number of its way; per
+-- publication: 'length length\n', data and meta in one, and where it is keyed the ttl of its key.
+-- KEYS: per run head and log (log alone, for its name, where nothing is kept), then the idempotency keys.
 -- Answers: now; per run the epoch ('' where nothing is kept); per publication its offset, or for a duplicate
 -- the text 'epoch offset time' of the first one.
+local TRIM = 8
 local small = tonumber(ARGV[3])
-local answer = { now }
-local a, k = 5, 1
-for _ = 1, tonumber(ARGV[4]) do
+local ways, a, k = {}, 6, 1
+for i = 1, tonumber(ARGV[5]) do
   local size, ttl, meta_ttl = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  local topic, count = ARGV[a + 3], tonumber(ARGV[a + 4])
+  ways[i] = { size, ttl, math.max(meta_ttl, ttl), tonumber(ARGV[a + 3]), ARGV[a + 4] == '1' }
   a = a + 5
+end
+local answer, n = { now }, 1
+local time = now .. ' '
+for _ = 1, tonumber(ARGV[4]) do
+  local size, ttl, span, count, keyed = unpack(ways[tonumber(ARGV[a])])
+  a = a + 1
   local kept = size > 0
-  local head, log, e, o, f, u, x, y
+  local head, log, o, f, u, x, y, e, earlier
   if kept then
     head, log = KEYS[k], KEYS[k + 1]
     k = k + 2
-    e, o, f, u, x, y = open(head, log)
+    o, f, u, x, y, e, earlier = open(head, log)
     if now >= u then f = o + 1 end
   else
-    e, o = '', 0
+    log, o, e = KEYS[k], 0, ''
+    k = k + 1
   end
-  answer[#answer + 1] = e
-  local told, all_small = { kept and 'A' .. e or 'N' }, true
+  n = n + 1
+  answer[n] = e
+  local told, lines, all_small = {}, 0, true
   for _ = 1, count do
-    local data, meta, key_ttl = ARGV[a], ARGV[a + 1], ARGV[a + 2]
-    a = a + 3
-    local first = false
-    local key
-    if key_ttl ~= '0' then
+    local line = time .. ARGV[a]
+    a = a + 1
+    local key, first
+    if keyed then
       key = KEYS[k]
+      first = call('GET', key)
       k = k + 1
-      first = redis.call('GET', key)
+      a = a + 1
     end
+    n = n + 1
     if first then
-      answer[#answer + 1] = first
+      answer[n] = first
     else
       if kept then
         o = o + 1
-        redis.call('XADD', log, 'MAXLEN', '~', size, o .. '-0', 't', now, 'd', data, 'm', meta)
-        if #data + #meta > small then all_small = false end
+        if o % TRIM == 0 then
+          call('XADD', log, 'MAXLEN', '~', size, o .. '-0', 'p', line)
+        else
+          call('XADD', log, o .. '-0', 'p', line)
+        end
+        if #line > small then all_small = false end
       end
-      if key then redis.call('SET', key, (kept and e or '-') .. ' ' .. o .. ' ' .. now, 'PX', key_ttl) end
-      told[#told + 1] = o .. ' ' .. now .. ' ' .. #data .. ' ' .. #meta .. '\n' .. data .. meta
-      answer[#answer + 1] = o
+      if key then call('SET', key, (kept and e or '-') .. ' ' .. o .. ' ' .. now, 'PX', ARGV[a - 1]) end
+      lines = lines + 1
+      told[lines] = o .. ' ' .. line
+      answer[n] = o
     end
   end
-  if #told > 1 then
+  if lines > 0 then
     if kept then
       u = now + ttl
-      redis.call('HSET', head, 'o', o, 'f', math.max(f, o - size + 1), 'u', u)
       if u > x or x > u + ttl then
         x = u + math.floor(ttl / 8)
-        redis.call('HSET', head, 'x', x)
-        redis.call('PEXPIREAT', log, x)
+        call('PEXPIREAT', log, x)
       end
-      keep(head, y, math.max(meta_ttl, ttl))
+      save(head, o, math.max(f, o - size + 1), u, x, y, e, earlier, span)
     end
-    redis.call('SPUBLISH', topic, all_small and table.concat(told) or 'B' .. e .. ' ' .. o)
+    local text = lines == 1 and told[1] or table.concat(told)
+    call('SPUBLISH', log, not kept and 'N' .. text or all_small and 'A' .. e .. text or 'B' .. e .. ' ' .. o)
   end
 end
 return answer

@@ -1,3 +1,3 @@
 -- Names of the maps in which a lease may have lapsed.
 -- KEYS: the partition's due maps. ARGV: generation, seen, limit.
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])
+return call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])

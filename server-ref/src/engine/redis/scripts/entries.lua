@@ -14,19 +14,19 @@ end
 
 -- Removes an entry, and tells so where its coming was told.
 local function remove(map, leases, owners, topic, key)
-  local entry = redis.call('HGET', map, key)
-  redis.call('ZREM', leases, key)
+  local entry = call('HGET', map, key)
+  call('ZREM', leases, key)
   if not entry then return end
-  redis.call('HDEL', map, key)
+  call('HDEL', map, key)
   local _, _, announced, length, at = parse(entry)
   local owner = string.sub(entry, at, at + length - 1)
-  if redis.call('HINCRBY', owners, owner, -1) <= 0 then redis.call('HDEL', owners, owner) end
-  if announced then redis.call('SPUBLISH', topic, 'L' .. string.sub(entry, at + length + 1)) end
+  if call('HINCRBY', owners, owner, -1) <= 0 then call('HDEL', owners, owner) end
+  if announced then call('SPUBLISH', topic, 'L' .. string.sub(entry, at + length + 1)) end
 end
 
 -- The entry under `key` unless it has lapsed or never was.
 local function live(map, leases, key)
-  local until_ = redis.call('ZSCORE', leases, key)
-  if until_ and tonumber(until_) > now then return redis.call('HGET', map, key) end
+  local until_ = call('ZSCORE', leases, key)
+  if until_ and tonumber(until_) > now then return call('HGET', map, key) end
   return false
 end

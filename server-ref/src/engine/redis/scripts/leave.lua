@@ -13,5 +13,5 @@ if epoch ~= '' then
   if tonumber(e) > tonumber(epoch) or (e == epoch and o > offset) then return 2 end
 end
 remove(map, leases, owners, ARGV[6], key)
-if redis.call('ZCARD', leases) == 0 then redis.call('ZREM', due, ARGV[7]) end
+if call('ZCARD', leases) == 0 then call('ZREM', due, ARGV[7]) end
 return 0

@@ -4,9 +4,9 @@
 -- (epoch '': from the oldest, in reverse from the newest), limit, 1 for reverse.
 -- Answers: epoch, offset, reach (0 complete, 1 trimmed, 2 unknown), the stream's entries.
 local head, log = KEYS[1], KEYS[2]
-local since_epoch, since, limit = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local e, o, f, u, _, y = open(head, log)
-keep(head, y, tonumber(ARGV[3]))
+local span, since_epoch, since, limit = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local o, f, u, x, y, e, earlier, is_new = open(head, log)
+if is_new or now + span > y then save(head, o, f, u, x, y, e, earlier, span) end
 if now >= u then f = o + 1 end
 if since_epoch == '' then
   since = nil
@@ -14,7 +14,6 @@ else
   local top = o
   if since_epoch ~= e then
     -- A position of an earlier epoch stands as far as that epoch's data survived.
-    local earlier = redis.call('HGET', head, 'h') or ''
     top = tonumber(string.match(earlier, since_epoch .. ':(%d+)') or -1)
   end
   if since > top then return { e, o, 2, {} } end
@@ -22,11 +21,11 @@ end
 if ARGV[7] == '1' then
   local before = since or o + 1
   if limit == 0 or before <= f then return { e, o, 0, {} } end
-  return { e, o, 0, redis.call('XREVRANGE', log, before - 1, f, 'COUNT', limit) }
+  return { e, o, 0, call('XREVRANGE', log, before - 1, f, 'COUNT', limit) }
 end
 local from = since and since + 1 or f
 if from > o then return { e, o, 0, {} } end
-local entries = redis.call('XRANGE', log, math.max(from, f), '+', 'COUNT', math.max(limit, 1))
+local entries = call('XRANGE', log, math.max(from, f), '+', 'COUNT', math.max(limit, 1))
 local first = entries[1] and tonumber(string.match(entries[1][1], '^%d+')) or o + 1
 if limit == 0 then entries = {} end
 return { e, o, (since and first > from) and 1 or 0, entries }

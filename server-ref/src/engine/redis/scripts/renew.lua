@@ -13,7 +13,7 @@ for i = 1, #KEYS / 2 do
   else
     local e, o = parse(entry)
     if e == epoch and o == offset then
-      redis.call('ZADD', leases, now + tonumber(ARGV[4 * i + 2]), key)
+      call('ZADD', leases, now + tonumber(ARGV[4 * i + 2]), key)
       answer[i] = 0
     else
       answer[i] = (tonumber(e) < tonumber(epoch) or (e == epoch and o < offset)) and 1 or 2
