@@ -1,0 +1,114 @@
+//! What a single value cannot tell: settings that contradict each other, names that are taken.
+
+use super::{ChannelOptions, Config, ConfigError};
+use crate::auth;
+use std::collections::BTreeSet;
+
+/// Names that prefix the parts of a channel that are maps.
+const RESERVED: &[&str] = &["meta", "here", "lock", "seen", "typing"];
+
+/// Refuses settings that cannot work.
+///
+/// # Errors
+/// The first of them.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    let client = &config.client;
+    if client.ping_interval.millis() > 0 && client.pong_timeout >= client.ping_interval {
+        return Err(ConfigError::invalid("client.pong_timeout", "must be shorter than client.ping_interval"));
+    }
+    if client.message_size_limit > config.websocket.message_size_limit {
+        let reason = "must not exceed websocket.message_size_limit";
+        return Err(ConfigError::invalid("client.message_size_limit", reason));
+    }
+    if client.queue_max_size < config.websocket.message_size_limit.min(64 * 1024) {
+        return Err(ConfigError::invalid(
+            "client.queue_max_size",
+            "must hold at least one message of 64 KiB",
+        ));
+    }
+    if client.presence_update_interval.millis() == 0
+        || client.presence_update_interval.millis() * 2 > config.engine.presence_ttl.millis()
+    {
+        let reason =
+            "must be above 0 and at most half of engine.presence_ttl, so that one lost renewal is no leave";
+        return Err(ConfigError::invalid("client.presence_update_interval", reason));
+    }
+    for (key, limit) in [
+        ("client.history_max_publication_limit", client.history_max_publication_limit),
+        ("client.recovery_max_publication_limit", client.recovery_max_publication_limit),
+    ] {
+        if !(1..=10_000).contains(&limit) {
+            return Err(ConfigError::invalid(key, "must be between 1 and 10000"));
+        }
+    }
+    if config.engine.call_timeout.millis() == 0 {
+        return Err(ConfigError::invalid("engine.call_timeout", "must be above 0"));
+    }
+    if !config.websocket.handler_prefix.starts_with('/') {
+        return Err(ConfigError::invalid("websocket.handler_prefix", "must begin with /"));
+    }
+    auth::check(&client.token, "client.token")?;
+    if client.subscription_token.enabled {
+        auth::check(&client.subscription_token.token, "client.subscription_token")?;
+    }
+    check_channels(config)
+}
+
+fn check_channels(config: &Config) -> Result<(), ConfigError> {
+    let channel = &config.channel;
+    if channel.namespace_boundary.is_empty() {
+        return Err(ConfigError::invalid("channel.namespace_boundary", "must not be empty"));
+    }
+    check_options(&channel.without_namespace, "channel.without_namespace")?;
+    let mut names = BTreeSet::new();
+    for (at, namespace) in channel.namespaces.iter().enumerate() {
+        let path = format!("channel.namespaces[{at}]");
+        let name = &namespace.name;
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if name.len() < 2 || !name.bytes().all(valid) {
+            let reason = "must be at least two letters, digits, '_', '-' or '.'";
+            return Err(ConfigError::invalid(format!("{path}.name"), reason));
+        }
+        if RESERVED.contains(&&**name) {
+            let reason = format!("\"{name}\" is reserved for the parts of channels");
+            return Err(ConfigError::invalid(format!("{path}.name"), reason));
+        }
+        if !names.insert(name) {
+            return Err(ConfigError::invalid(format!("{path}.name"), format!("\"{name}\" is there twice")));
+        }
+        check_options(&namespace.options, &path)?;
+    }
+    Ok(())
+}
+
+fn check_options(options: &ChannelOptions, path: &str) -> Result<(), ConfigError> {
+    let keeps = options.history_size > 0 && options.history_ttl.millis() > 0;
+    if (options.history_size > 0) != (options.history_ttl.millis() > 0) {
+        return Err(ConfigError::invalid(
+            format!("{path}.history_size"),
+            "needs history_ttl, and history_ttl needs it",
+        ));
+    }
+    let meta = options.history_meta_ttl.millis();
+    if meta > 0 && meta < options.history_ttl.millis() {
+        return Err(ConfigError::invalid(
+            format!("{path}.history_meta_ttl"),
+            "must not be below history_ttl",
+        ));
+    }
+    for (key, on) in [
+        ("force_recovery", options.force_recovery),
+        ("allow_recovery", options.allow_recovery),
+        ("force_positioning", options.force_positioning),
+        ("allow_positioning", options.allow_positioning),
+    ] {
+        if on && !keeps {
+            return Err(ConfigError::invalid(format!("{path}.{key}"), "needs history_size and history_ttl"));
+        }
+    }
+    if let Some(pattern) = &options.channel_regex {
+        regex::Regex::new(pattern)
+            .map_err(|error| ConfigError::invalid(format!("{path}.channel_regex"), error))?;
+    }
+    Ok(())
+}

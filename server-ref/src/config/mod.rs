@@ -1,0 +1,429 @@
+//! The server's settings: their names, places and defaults. Where a setting means what Centrifugo's does, it
+//! has its name and place.
+//!
+//! [`load`] reads file and environment; the type here only says what there is. Checked once, at start.
+
+mod check;
+mod load;
+mod namespace;
+mod span;
+
+use crate::clock::Millis;
+use serde::{Deserialize, Serialize};
+
+pub use check::check;
+pub use load::{ENV_PREFIX, development, load, parse};
+pub use namespace::{ChannelOptions, NamedOptions, RecoveryMode};
+pub use span::Span;
+
+/// A setting that is wrong: which one, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{file}: {reason}")]
+    File {
+        /// Its path.
+        file: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The file is neither TOML nor JSON.
+    #[error("the configuration cannot be read: {0}")]
+    Syntax(String),
+    /// There is no such setting.
+    #[error("{key}: unknown setting{}", nearest.as_ref().map(|near| format!(", did you mean {near}?")).unwrap_or_default())]
+    Unknown {
+        /// Its full name.
+        key: String,
+        /// A setting with a similar name.
+        nearest: Option<String>,
+    },
+    /// The setting is known, and this server does not have it.
+    #[error("{key}: not supported yet")]
+    Unsupported {
+        /// Its full name.
+        key: String,
+    },
+    /// The value does not fit the setting.
+    #[error("{key}: {reason}")]
+    Invalid {
+        /// Its full name.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn invalid(key: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Invalid { key: key.into(), reason: reason.to_string() }
+    }
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where to listen.
+    pub http_server: HttpServer,
+    /// The WebSocket endpoint.
+    pub websocket: WebSocket,
+    /// What keeps logs and maps.
+    pub engine: Engine,
+    /// Connections.
+    pub client: Client,
+    /// Channels.
+    pub channel: Channels,
+    /// How the server stops.
+    pub shutdown: Shutdown,
+    /// What is logged.
+    pub log: Log,
+    /// `/health` and `/ready`.
+    pub health: Enabled,
+    /// `/metrics`.
+    pub prometheus: Enabled,
+}
+
+/// Something that can be switched off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Enabled {
+    /// Default true.
+    pub enabled: bool,
+}
+
+impl Default for Enabled {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpServer {
+    /// Address; default 127.0.0.1.
+    pub address: String,
+    /// Port; default 8000, 0: a free one.
+    pub port: u16,
+    /// Folder of files served beside the endpoints; default: none.
+    pub static_dir: Option<String>,
+}
+
+impl Default for HttpServer {
+    fn default() -> Self {
+        Self { address: "127.0.0.1".into(), port: 8000, static_dir: None }
+    }
+}
+
+/// The WebSocket endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebSocket {
+    /// Path; default `/connection/websocket`.
+    pub handler_prefix: String,
+    /// Largest frame in bytes; a larger one ends the connection. Default 1 MiB.
+    pub message_size_limit: usize,
+    /// How long a client's socket may take nothing at all while something is to be written; default 10s,
+    /// 0: no limit. What waits meanwhile is bounded by `client.queue_max_size`.
+    pub write_timeout: Span,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            handler_prefix: "/connection/websocket".into(),
+            message_size_limit: homing_core::wire::MAX_FRAME_BYTES,
+            write_timeout: Span::seconds(10),
+        }
+    }
+}
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// In this process; for one node.
+    #[default]
+    Memory,
+    /// On Redis; for several nodes.
+    Redis,
+}
+
+/// What keeps logs and maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Engine {
+    /// `memory` or `redis`; default memory.
+    #[serde(rename = "type")]
+    pub kind: EngineKind,
+    /// How long a client's command waits for the engine before it gets a temporary error; default 5s.
+    pub call_timeout: Span,
+    /// How long an entry of the presence lives unless its node renews it; default 60s.
+    pub presence_ttl: Span,
+    /// How Redis is reached.
+    pub redis: Redis,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            kind: EngineKind::Memory,
+            call_timeout: Span::seconds(5),
+            presence_ttl: Span::seconds(60),
+            redis: Redis::default(),
+        }
+    }
+}
+
+/// How Redis is reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Redis {
+    /// `redis://host:port` or `host:port`; default `redis://127.0.0.1:6379`.
+    pub address: String,
+    /// First part of every key; default `homing`.
+    pub prefix: String,
+    /// User name; default: none.
+    pub user: Option<String>,
+    /// Password; default: none.
+    pub password: Option<String>,
+    /// Over how many hash tags channels are spread; fixed for the life of the data. Default 64.
+    pub partitions: u16,
+    /// Deadline of every call, and of connecting; default 4s.
+    pub io_timeout: Span,
+    /// How long the start waits for a Redis that is away; default 10s.
+    pub start_timeout: Span,
+}
+
+impl Redis {
+    /// The address with scheme, user and password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let (scheme, rest) = self.address.split_once("://").unwrap_or(("redis", &self.address));
+        if rest.contains('@') || self.user.is_none() && self.password.is_none() {
+            return format!("{scheme}://{rest}");
+        }
+        let encode = |text: &Option<String>| percent_encoded(text.as_deref().unwrap_or_default());
+        format!("{scheme}://{}:{}@{rest}", encode(&self.user), encode(&self.password))
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte.into());
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            address: "redis://127.0.0.1:6379".into(),
+            prefix: "homing".into(),
+            user: None,
+            password: None,
+            partitions: 64,
+            io_timeout: Span::seconds(4),
+            start_timeout: Span::seconds(10),
+        }
+    }
+}
+
+/// Connections.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Client {
+    /// Development: everything is allowed, without a token.
+    pub insecure: bool,
+    /// Origins of pages that may connect: `https://example.org`, `https://*.example.org`, `*`. Requests
+    /// without an origin (programs) pass always. Default: none.
+    pub allowed_origins: Vec<String>,
+    /// Whether a connection without a token is an anonymous user; default false.
+    pub allow_anonymous_connect_without_token: bool,
+    /// Time between pings; default 25s, 0: none.
+    pub ping_interval: Span,
+    /// Time for the answer to a ping; default 8s.
+    pub pong_timeout: Span,
+    /// Time for the connect command; default 10s.
+    pub stale_close_delay: Span,
+    /// Time between a connection's expiry and its end, in which it may be refreshed; default 25s.
+    pub expired_close_delay: Span,
+    /// The same of a subscription; default 25s.
+    pub expired_sub_close_delay: Span,
+    /// Channels per connection; default 128.
+    pub channel_limit: usize,
+    /// Bytes that may wait for a client that reads slowly; default 1 MiB.
+    pub queue_max_size: usize,
+    /// Time between renewals of presence; default 27s.
+    pub presence_update_interval: Span,
+    /// Connections of this node; default 0: no limit.
+    pub connection_limit: usize,
+    /// Connections of one user on this node; default 0: no limit.
+    pub user_connection_limit: usize,
+    /// New connections a second; default 0: no limit.
+    pub connection_rate_limit: u32,
+    /// Commands of one connection a second, twice as many in a burst; default 5000, 0: no limit.
+    pub command_rate_limit: u32,
+    /// Largest payload of one message in bytes; a larger one is refused. Default 64 KiB.
+    pub message_size_limit: usize,
+    /// Publications on one page of history; default 300.
+    pub history_max_publication_limit: u32,
+    /// Publications that one recovery may bring; default 300.
+    pub recovery_max_publication_limit: u32,
+    /// Time between checks of a channel's position against the log; default 40s, 0: none.
+    pub channel_position_check_delay: Span,
+    /// Whether the connect result carries the server's clock; default false.
+    pub connect_include_server_time: bool,
+    /// Connection tokens.
+    pub token: Token,
+    /// Subscription tokens; those of the connection unless enabled.
+    pub subscription_token: SubscriptionToken,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            insecure: false,
+            allowed_origins: Vec::new(),
+            allow_anonymous_connect_without_token: false,
+            ping_interval: Span::seconds(25),
+            pong_timeout: Span::seconds(8),
+            stale_close_delay: Span::seconds(10),
+            expired_close_delay: Span::seconds(25),
+            expired_sub_close_delay: Span::seconds(25),
+            channel_limit: 128,
+            queue_max_size: 1 << 20,
+            presence_update_interval: Span::seconds(27),
+            connection_limit: 0,
+            user_connection_limit: 0,
+            connection_rate_limit: 0,
+            command_rate_limit: 5000,
+            message_size_limit: homing_core::wire::MAX_MESSAGE_BYTES,
+            history_max_publication_limit: 300,
+            recovery_max_publication_limit: 300,
+            channel_position_check_delay: Span::seconds(40),
+            connect_include_server_time: false,
+            token: Token::default(),
+            subscription_token: SubscriptionToken::default(),
+        }
+    }
+}
+
+/// Keys and expectations that tokens are checked with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Token {
+    /// Secret of HS256, HS384, HS512.
+    pub hmac_secret_key: Option<String>,
+    /// The secret before this one, still honoured.
+    pub hmac_previous_secret_key: Option<String>,
+    /// PEM of RS256, RS384, RS512.
+    pub rsa_public_key: Option<String>,
+    /// PEM of ES256, ES384.
+    pub ecdsa_public_key: Option<String>,
+    /// PEM of EdDSA.
+    pub ed25519_public_key: Option<String>,
+    /// URL of a JSON web key set.
+    pub jwks_public_endpoint: Option<String>,
+    /// Expected `aud`; default: any.
+    pub audience: Option<String>,
+    /// Expected `iss`; default: any.
+    pub issuer: Option<String>,
+    /// Claim with the user's id; default `sub`.
+    pub user_id_claim: Option<String>,
+}
+
+/// Keys of subscription tokens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubscriptionToken {
+    /// Whether subscription tokens have keys of their own; default false.
+    pub enabled: bool,
+    /// The keys.
+    #[serde(flatten)]
+    pub token: Token,
+}
+
+/// Channels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Channels {
+    /// Longest name in bytes; default 255.
+    pub max_length: usize,
+    /// What a token-only channel begins with; default `$`, empty: there are none.
+    pub private_prefix: String,
+    /// What stands behind a namespace; default `:`.
+    pub namespace_boundary: String,
+    /// What stands before the users of a user-limited channel; default `#`, empty: there are none.
+    pub user_boundary: String,
+    /// What stands between these users; default `,`.
+    pub user_separator: String,
+    /// How long a channel's head is kept, where its namespace says nothing; default 720h.
+    pub history_meta_ttl: Span,
+    /// Options of channels without a namespace.
+    pub without_namespace: ChannelOptions,
+    /// The namespaces.
+    pub namespaces: Vec<NamedOptions>,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            max_length: homing_core::wire::MAX_CHANNEL_LENGTH,
+            private_prefix: "$".into(),
+            namespace_boundary: ":".into(),
+            user_boundary: "#".into(),
+            user_separator: ",".into(),
+            history_meta_ttl: Span::hours(720),
+            without_namespace: ChannelOptions::default(),
+            namespaces: Vec::new(),
+        }
+    }
+}
+
+/// How the server stops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shutdown {
+    /// Time over which connections are closed, in batches; default 5s.
+    pub drain_window: Span,
+    /// Time after which the process ends whatever is left; default 30s.
+    pub timeout: Span,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain_window: Span::seconds(5), timeout: Span::seconds(30) }
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// `trace`, `debug`, `info`, `warn`, `error`, or a filter of `tracing`; default info.
+    pub level: String,
+    /// Whether lines are JSON; default false.
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), json: false }
+    }
+}
+
+impl Config {
+    /// How long a lease of the presence is.
+    #[must_use]
+    pub fn presence_lease(&self) -> Millis {
+        self.engine.presence_ttl.millis()
+    }
+}

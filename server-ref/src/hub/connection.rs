@@ -1,0 +1,201 @@
+//! The part of a connection that others reach: its outgoing queue, bounded in bytes, and what the node wants
+//! of its session.
+
+use crate::engine::Channel;
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    task::{Poll, Waker},
+};
+
+/// Why a connection ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// WebSocket close code.
+    pub code: u16,
+    /// For a developer to read; at most 123 bytes go on the wire.
+    pub reason: Cow<'static, str>,
+    /// Milliseconds after which the client may come back; told in a push before the close. 0: not told.
+    pub retry_after: u32,
+}
+
+impl From<homing_core::wire::DisconnectCode> for Close {
+    fn from(code: homing_core::wire::DisconnectCode) -> Self {
+        Self { code: code as u16, reason: Cow::Borrowed(code.text()), retry_after: 0 }
+    }
+}
+
+/// What the node, or its application, wants of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The room has dropped this member already; the session follows.
+    Dropped {
+        /// Which channel.
+        channel: Channel,
+        /// Which membership: another one by now is left alone.
+        slot: usize,
+        /// Unsubscribe code.
+        code: u32,
+    },
+    /// End this subscription.
+    Unsubscribe {
+        /// Which channel.
+        channel: Channel,
+        /// Unsubscribe code.
+        code: u32,
+        /// For a developer to read.
+        reason: Cow<'static, str>,
+    },
+    /// Subscribe to this channel on the server's behalf.
+    Subscribe {
+        /// Which channel.
+        channel: Channel,
+    },
+    /// The connection's expiry has moved: Unix seconds, or never.
+    Refresh {
+        /// The new expiry.
+        expires_at: Option<i64>,
+    },
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: Vec<Bytes>,
+    /// Bytes in `frames`, and those taken out of it but not yet written.
+    bytes: usize,
+    controls: Vec<Control>,
+    close: Option<Box<Close>>,
+    waker: Option<Waker>,
+    /// Whether the host sleeps and wants `waker` to be woken.
+    asleep: bool,
+}
+
+/// The reachable part of a connection.
+pub struct Connection {
+    client: Arc<str>,
+    limit: usize,
+    queue: Mutex<Queue>,
+}
+
+/// What a host takes out of a connection.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// Frames, oldest first.
+    pub frames: Vec<Bytes>,
+    /// For the session.
+    pub controls: Vec<Control>,
+    /// Write the frames, then close.
+    pub close: Option<Box<Close>>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// A connection whose queue holds at most `limit` bytes.
+    #[must_use]
+    pub fn new(client: Arc<str>, limit: usize) -> Self {
+        Self { client, limit, queue: Mutex::default() }
+    }
+
+    /// The connection's id.
+    #[must_use]
+    pub const fn client(&self) -> &Arc<str> {
+        &self.client
+    }
+
+    /// Queues a frame. A client that reads too slowly is closed instead: 3008, with numbers.
+    pub fn push(&self, frame: Bytes) {
+        let mut queue = self.queue.lock();
+        if queue.close.is_some() {
+            return;
+        }
+        queue.bytes += frame.len();
+        if queue.bytes > self.limit {
+            let code = homing_core::wire::DisconnectCode::Slow;
+            let reason = format!("{}: {} bytes wait, {} may", code.text(), queue.bytes, self.limit);
+            queue.frames = Vec::new();
+            queue.close = Some(Box::new(Close { reason: reason.into(), ..code.into() }));
+        } else {
+            queue.frames.push(frame);
+        }
+        Self::wake(queue);
+    }
+
+    /// Ends the connection after what is queued was written. The first reason stands.
+    pub fn close(&self, close: Close) {
+        let mut queue = self.queue.lock();
+        if queue.close.is_none() {
+            queue.close = Some(Box::new(close));
+            Self::wake(queue);
+        }
+    }
+
+    /// Hands something to the session.
+    pub fn control(&self, control: Control) {
+        let mut queue = self.queue.lock();
+        if queue.close.is_none() {
+            queue.controls.push(control);
+            Self::wake(queue);
+        }
+    }
+
+    /// The waker is kept from one sleep to the next: cloning it for each would cost more than the wake.
+    fn wake(mut queue: MutexGuard<'_, Queue>) {
+        if std::mem::take(&mut queue.asleep)
+            && let Some(waker) = &queue.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether the connection is to be closed.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.queue.lock().close.is_some()
+    }
+
+    /// Takes what is queued into `outgoing`, and notes that `written` bytes taken before have been written
+    /// and count no more. Frames stay queued while `outgoing` holds some. Where there is nothing new, `waker`
+    /// is woken once there is.
+    pub fn poll_outgoing(&self, outgoing: &mut Outgoing, written: usize, waker: Option<&Waker>) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        queue.bytes = queue.bytes.saturating_sub(written);
+        let mut new = !queue.controls.is_empty();
+        std::mem::swap(&mut queue.controls, &mut outgoing.controls);
+        if outgoing.frames.is_empty() && !queue.frames.is_empty() {
+            std::mem::swap(&mut queue.frames, &mut outgoing.frames);
+            new = true;
+        }
+        if outgoing.close.is_none() && queue.close.is_some() {
+            outgoing.close.clone_from(&queue.close);
+            new = true;
+        }
+        if new {
+            queue.asleep = false;
+            return Poll::Ready(());
+        }
+        if let Some(waker) = waker {
+            if !queue.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                queue.waker = Some(waker.clone());
+            }
+            queue.asleep = true;
+        }
+        Poll::Pending
+    }
+
+    /// Lets go of the host: nobody is woken any more, and nothing more is queued.
+    pub fn abandon(&self) {
+        let mut queue = self.queue.lock();
+        queue.waker = None;
+        queue.frames = Vec::new();
+        if queue.close.is_none() {
+            queue.close = Some(Box::new(homing_core::wire::DisconnectCode::ConnectionClosed.into()));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The server's counters. No room and no user is ever a label.
+
+use metrics::{Counter, Gauge, Recorder, counter, gauge};
+
+/// Handles of the counters, made once.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Connections at present.
+    pub connections: Gauge,
+    /// Rooms at present: channels with subscribers on this node.
+    pub rooms: Gauge,
+    /// Connections that were opened.
+    pub opened: Counter,
+    /// Connections that were refused before or at the connect command.
+    pub refused: Counter,
+    /// Connections that were cut because they read too slowly.
+    pub slow: Counter,
+    /// Commands that arrived.
+    pub commands: Counter,
+    /// Commands that were answered with an error.
+    pub errors: Counter,
+    /// Publications that were accepted here.
+    pub publications: Counter,
+    /// Frames that were written to clients.
+    pub frames: Counter,
+    /// Subscriptions that recovered everything.
+    pub recovered: Counter,
+    /// Subscriptions that could not recover.
+    pub unrecovered: Counter,
+    /// Reads of the log because a hint was missing or doubtful.
+    pub room_reads: Counter,
+    /// Calls of the engine that failed or missed their deadline.
+    pub engine_failures: Counter,
+}
+
+impl Metrics {
+    /// Counters that `recorder` collects.
+    pub fn new(recorder: &impl Recorder) -> Self {
+        metrics::with_local_recorder(recorder, || Self {
+            connections: gauge!("homing_connections"),
+            rooms: gauge!("homing_rooms"),
+            opened: counter!("homing_connections_opened_total"),
+            refused: counter!("homing_connections_refused_total"),
+            slow: counter!("homing_connections_slow_total"),
+            commands: counter!("homing_commands_total"),
+            errors: counter!("homing_command_errors_total"),
+            publications: counter!("homing_publications_total"),
+            frames: counter!("homing_frames_written_total"),
+            recovered: counter!("homing_subscriptions_recovered_total"),
+            unrecovered: counter!("homing_subscriptions_unrecovered_total"),
+            room_reads: counter!("homing_room_reads_total"),
+            engine_failures: counter!("homing_engine_failures_total"),
+        })
+    }
+
+    /// Counters that nobody reads.
+    #[must_use]
+    pub fn unread() -> Self {
+        Self::new(&metrics::NoopRecorder)
+    }
+}

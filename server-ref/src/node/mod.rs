@@ -1,0 +1,284 @@
+//! What the sessions of one server share: settings, engine, hub, clock, randomness, and the upkeep that
+//! belongs to no single session.
+//!
+//! A node has no tasks and no sockets. Its host calls [`Node::handle_timeout`] when [`Node::poll_timeout`]
+//! says so, and carries out what [`Node::poll_work`] gives.
+
+mod control;
+mod leases;
+mod registry;
+mod rooms;
+mod upkeep;
+mod work;
+
+use crate::{
+    auth::{Origins, Verifier},
+    channels::Rules,
+    clock::{Clock, Millis},
+    config::Config,
+    engine::{Append, Appended, Call, Channel, Engine, EngineError, IdempotencyKey},
+    frames,
+    hub::{Close, Connection, Control, Hub},
+    metrics::Metrics,
+    rpc::Procedures,
+};
+use bytes::Bytes;
+use homing_core::wire::{ErrorCode, Raw};
+use parking_lot::Mutex;
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+pub use control::UserCommand;
+pub(crate) use leases::Lease;
+pub use registry::{Refused, Registered, Registry};
+pub use work::{Work, WorkQueue};
+
+/// What the sessions of one server share.
+pub struct Node {
+    /// Settings, checked.
+    pub config: Config,
+    /// Namespaces.
+    pub rules: Rules,
+    /// Who listens to what.
+    pub hub: Hub,
+    /// Which connections there are.
+    pub registry: Registry,
+    /// Counters.
+    pub metrics: Metrics,
+    pub(crate) tokens: Verifier,
+    pub(crate) subscription_tokens: Verifier,
+    pub(crate) origins: Origins,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) procedures: Procedures,
+    pub(crate) work: WorkQueue,
+    id: String,
+    random: Mutex<StdRng>,
+    leases: leases::Leases,
+    upkeep: Mutex<upkeep::Upkeep>,
+    draining: AtomicBool,
+    /// Start of the second at hand, and connections opened in it.
+    opened: Mutex<(Millis, u32)>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// All that a node is made of.
+pub struct Parts {
+    /// Settings, checked.
+    pub config: Config,
+    /// Where logs and maps are kept.
+    pub engine: Arc<dyn Engine>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Seed of all randomness.
+    pub entropy: [u8; 32],
+    /// What clients can call.
+    pub procedures: Procedures,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A node, attached to its engine.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { config, engine, clock, entropy, procedures, metrics } = parts;
+        let verifier = |token| Verifier::new(token).expect("the configuration was checked");
+        let tokens = verifier(&config.client.token);
+        let separate = config.client.subscription_token.enabled;
+        let subscription_tokens =
+            if separate { verifier(&config.client.subscription_token.token) } else { tokens.clone() };
+        let mut random = StdRng::from_seed(entropy);
+        let id = uuid(random.random());
+        let node = Arc::new(Self {
+            rules: Rules::new(&config.channel),
+            hub: Hub::default(),
+            registry: Registry::default(),
+            metrics,
+            tokens,
+            subscription_tokens,
+            origins: Origins::new(&config.client.allowed_origins),
+            procedures,
+            work: WorkQueue::default(),
+            id,
+            random: Mutex::new(random),
+            leases: leases::Leases::default(),
+            upkeep: Mutex::new(upkeep::Upkeep::new(&config, clock.now())),
+            draining: AtomicBool::new(false),
+            opened: Mutex::new((0, 0)),
+            config,
+            engine,
+            clock,
+        });
+        node.engine.attach(Arc::new(rooms::NodeSink(Arc::downgrade(&node))));
+        node
+    }
+
+    /// Id of this node.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The moment, on the clock of deadlines.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// A number below `bound`, or 0.
+    pub(crate) fn random_below(&self, bound: u64) -> u64 {
+        if bound == 0 { 0 } else { self.random.lock().next_u64() % bound }
+    }
+
+    /// Puts items into a random order.
+    pub(crate) fn shuffle<T>(&self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            let other = usize::try_from(self.random_below(at as u64 + 1)).unwrap_or(0);
+            items.swap(at, other);
+        }
+    }
+
+    /// Whether another connection may be opened this second.
+    pub(crate) fn admit_rate(&self) -> bool {
+        let limit = self.config.client.connection_rate_limit;
+        if limit == 0 {
+            return true;
+        }
+        let now = self.now();
+        let mut opened = self.opened.lock();
+        if now.saturating_sub(opened.0) >= 1000 {
+            *opened = (now, 0);
+        }
+        opened.1 += 1;
+        opened.1 <= limit
+    }
+
+    /// A new connection, not yet registered.
+    #[must_use]
+    pub fn connection(&self) -> Arc<Connection> {
+        let bytes = self.random.lock().random();
+        Arc::new(Connection::new(uuid(bytes).into(), self.config.client.queue_max_size))
+    }
+
+    /// Whether the node takes connections: the engine answers and nobody drains it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.is_draining() && self.engine.is_ready()
+    }
+
+    /// Whether the node is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Stops taking connections.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes a connection because the node stops, and tells it when to come back: spread over as long as
+    /// the drain itself, so that those who come back do not come together.
+    pub(crate) fn close_for_shutdown(&self, connection: &Connection) {
+        let window = self.config.shutdown.drain_window.millis().max(1000);
+        let retry_after = u32::try_from(self.random_below(window)).unwrap_or(0).max(1);
+        let code = homing_core::wire::DisconnectCode::Shutdown;
+        connection.close(Close { retry_after, ..code.into() });
+    }
+
+    /// Publishes on the application's behalf, without a client.
+    ///
+    /// # Errors
+    /// A channel that cannot be, or data that is not JSON.
+    pub fn publish(
+        &self,
+        channel: &str,
+        data: &str,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Call<Appended>, ErrorCode> {
+        let namespace = self.rules.namespace(channel)?;
+        Raw::new(data).map_err(|_| ErrorCode::BadRequest)?;
+        self.metrics.publications.increment(1);
+        Ok(self.engine.append(Append {
+            channel: channel.into(),
+            data: frames::on_one_line(data).into_owned().into(),
+            meta: Bytes::new(),
+            retention: namespace.retention,
+            key,
+        }))
+    }
+
+    /// Runs a call of the engine whose completion nobody waits for.
+    pub(crate) fn detach<T: Send + 'static>(&self, call: Call<T>, what: &'static str) {
+        match call {
+            Call::Ready(Ok(_)) => {}
+            Call::Ready(Err(error)) => self.note_failure(what, error),
+            Call::Pending(pending) => self.work.push(Box::pin(async move {
+                if let Err(error) = pending.await {
+                    tracing::debug!(what, %error, "engine call failed");
+                }
+            })),
+        }
+    }
+
+    pub(crate) fn note_failure(&self, what: &'static str, error: EngineError) {
+        self.metrics.engine_failures.increment(1);
+        tracing::debug!(what, %error, "engine call failed");
+    }
+
+    /// Ends the connections of a user on this node.
+    pub fn disconnect_user(&self, user: &str, close: &Close) {
+        for connection in self.registry.of_user(user) {
+            connection.close(close.clone());
+        }
+    }
+
+    /// Ends a user's subscription on this node.
+    pub fn unsubscribe_user(&self, user: &str, channel: &str, code: u32, reason: &str) {
+        let channel: Channel = channel.into();
+        for connection in self.registry.of_user(user) {
+            let (channel, reason) = (Arc::clone(&channel), reason.to_owned().into());
+            connection.control(Control::Unsubscribe { channel, code, reason });
+        }
+    }
+
+    /// Subscribes the connections that a user has on this node.
+    pub fn subscribe_user(&self, user: &str, channel: &str) {
+        let channel: Channel = channel.into();
+        for connection in self.registry.of_user(user) {
+            connection.control(Control::Subscribe { channel: Arc::clone(&channel) });
+        }
+    }
+}
+
+/// A random (version 4) UUID.
+fn uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

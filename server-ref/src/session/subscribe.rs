@@ -1,0 +1,429 @@
+//! Subscribing: into the room, listen to the topic, read the log, into the presence, answer. And the ways
+//! out again.
+//!
+//! From the first step on the room holds back what happens for this member, so that nothing between the read
+//! and the answer is lost. An attempt that was ended meanwhile is not found any more and ends by itself.
+
+use super::{
+    Refusal, Session, Stage,
+    connect::position,
+    permission::Entrance,
+    subscriptions::{Asked, Attempt, Purpose, Subscription},
+};
+use crate::{
+    auth::{SubscriptionClaims, TokenError},
+    channels::Namespace,
+    clock::Millis,
+    config::{ChannelOptions, RecoveryMode},
+    engine::{Channel, EngineError, Joined, Page, Position, Reach, Read},
+    frames,
+    hub::{Activation, NewMember},
+    node::Lease,
+};
+use bytes::Bytes;
+use homing_core::wire::{
+    self, ErrorCode, Outcome, PushEvent, Raw, SubscribeResult, Subscribed, Unsubscribe, UnsubscribeCode,
+    Unsubscribed,
+};
+use std::sync::Arc;
+
+/// Bit of a subscribe request's flag: an impossible recovery is an error.
+const REJECT_UNRECOVERED: u32 = 2;
+
+impl Asked {
+    fn new(options: &ChannelOptions, request: &wire::Subscribe<'_>) -> Self {
+        let keeps = options.history_size > 0;
+        let recoverable = keeps && (options.force_recovery || options.allow_recovery && request.recoverable);
+        let positioned = options.force_positioning || options.allow_positioning && request.positioned;
+        Self {
+            recover: (recoverable && request.recover).then(|| position(request)),
+            reject_unrecovered: request.flag & REJECT_UNRECOVERED != 0,
+            cache: options.force_recovery_mode == RecoveryMode::Cache,
+            positioned: recoverable || keeps && positioned,
+            recoverable,
+            join_leave: options.force_push_join_leave || options.join_leave && request.join_leave,
+            ..Self::default()
+        }
+    }
+
+    /// A subscription that the server makes asks for all that the channel offers.
+    pub(super) fn by_server(options: &ChannelOptions) -> Self {
+        let request = wire::Subscribe {
+            recoverable: true,
+            positioned: true,
+            join_leave: true,
+            ..wire::Subscribe::default()
+        };
+        Self::new(options, &request)
+    }
+}
+
+impl Session {
+    pub(super) fn subscribe(&mut self, id: u32, request: &wire::Subscribe<'_>) {
+        match self.admit(request) {
+            Err(refusal) => self.refuse(id, refusal),
+            Ok((namespace, entrance)) => {
+                let asked = Asked::new(&namespace.options, request);
+                let channel: Channel = (&*request.channel).into();
+                let meta = self.meta(None);
+                let attempt = self.subscriptions.add(channel, Purpose::Command(id), asked, meta);
+                match entrance {
+                    Entrance::Open => self.enter(attempt),
+                    Entrance::ByToken => {
+                        let node = Arc::clone(&self.node);
+                        let claims = node.subscription_tokens.subscription(&request.token, &node.clock);
+                        self.then(claims, move |session, claims| session.handle_claims(attempt, claims));
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, request: &wire::Subscribe<'_>) -> Result<(Arc<Namespace>, Entrance), Refusal> {
+        let channel = &*request.channel;
+        let namespace = self.namespace(channel)?;
+        if self.subscriptions.find(channel).is_some() {
+            return Err(ErrorCode::AlreadySubscribed.into());
+        }
+        let limit = self.node.config.client.channel_limit;
+        if self.subscriptions.len() >= limit {
+            let message = format!("limit exceeded: {limit} channels are there");
+            return Err(Refusal::because(ErrorCode::LimitExceeded, message));
+        }
+        let entrance = self.may_subscribe(&namespace, channel, &request.token)?;
+        Ok((namespace, entrance))
+    }
+
+    fn handle_claims(&mut self, attempt: Attempt, claims: Result<SubscriptionClaims, TokenError>) {
+        let refusal = match claims {
+            Ok(claims) => match self.accept_claims(attempt, claims) {
+                Ok(()) => return self.enter(attempt),
+                Err(refusal) => refusal,
+            },
+            Err(error) => refused_token(&error),
+        };
+        self.fail(attempt, refusal);
+    }
+
+    fn accept_claims(&mut self, attempt: Attempt, claims: SubscriptionClaims) -> Result<(), Refusal> {
+        let SubscriptionClaims { user, channel, expires_at, info } = claims;
+        let theirs = user == self.user();
+        let meta = info.is_some().then(|| self.meta(info.as_deref()));
+        let ends_at = self.subscription_end(expires_at);
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return Ok(()) };
+        if !theirs || channel != *subscription.channel {
+            return Err(ErrorCode::PermissionDenied.into());
+        }
+        subscription.meta = meta.unwrap_or_else(|| subscription.meta.clone());
+        subscription.expires_at = expires_at;
+        subscription.ends_at = ends_at;
+        Ok(())
+    }
+
+    fn subscription_end(&self, expires_at: Option<i64>) -> Option<Millis> {
+        let delay = self.node.config.client.expired_sub_close_delay.millis();
+        expires_at.map(|at| self.moment(at) + delay)
+    }
+
+    /// First step: into the room.
+    pub(super) fn enter(&mut self, attempt: Attempt) {
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let Some(asked) = &subscription.asked else { return };
+        let member = NewMember {
+            connection: Arc::clone(&self.connection),
+            positioned: asked.positioned,
+            join_leave: asked.join_leave,
+        };
+        let (room, slot) = self.node.hub.enter(&subscription.channel, member);
+        subscription.channel = Arc::clone(room.channel());
+        subscription.membership = Some((Arc::clone(&room), slot));
+        if room.is_listening() {
+            return self.listened(attempt, Ok(()));
+        }
+        let call = self.node.engine.subscribe(Arc::clone(room.channel()));
+        self.then(call, move |session, result| {
+            if result.is_ok() {
+                room.set_listening();
+            }
+            session.listened(attempt, result);
+        });
+    }
+
+    /// Second step: what is new reaches the room; now what is there already.
+    fn listened(&mut self, attempt: Attempt, result: Result<(), EngineError>) {
+        if let Err(error) = result {
+            return self.fail(attempt, error);
+        }
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let Some(asked) = &subscription.asked else { return };
+        if !asked.positioned {
+            return self.handle_page(attempt, None);
+        }
+        let channel = Arc::clone(&subscription.channel);
+        let (since, limit, reverse) = match asked.recover {
+            None => (None, 0, false),
+            Some(_) if asked.cache => (None, 1, true),
+            since => (since, self.node.config.client.recovery_max_publication_limit, false),
+        };
+        let meta_ttl = self.namespace(&channel).map_or(0, |namespace| namespace.retention.meta_ttl);
+        let call = self.node.engine.read(Read { channel, since, limit, reverse, meta_ttl });
+        self.then(call, move |session, page| match page {
+            Ok(page) => session.handle_page(attempt, Some(page)),
+            Err(error) => session.fail(attempt, error),
+        });
+    }
+
+    /// Third step: into the presence.
+    fn handle_page(&mut self, attempt: Attempt, page: Option<Page>) {
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let Some(asked) = &mut subscription.asked else { return };
+        asked.page = page;
+        if let (Some(page), Some(since)) = (&mut asked.page, asked.recover) {
+            asked.recovered = recover(page, since, asked.cache);
+            let metrics = &self.node.metrics;
+            if asked.recovered { &metrics.recovered } else { &metrics.unrecovered }.increment(1);
+            if !asked.recovered && asked.reject_unrecovered {
+                return self.fail(attempt, ErrorCode::UnrecoverablePosition);
+            }
+        }
+        self.join(attempt);
+    }
+
+    fn join(&mut self, attempt: Attempt) {
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let channel = Arc::clone(&subscription.channel);
+        let meta = subscription.meta.clone();
+        let Ok(namespace) = self.node.rules.namespace(&channel) else { return };
+        let options = &namespace.options;
+        let announce = options.join_leave || options.force_push_join_leave;
+        if !options.presence && !announce {
+            return self.settle(attempt);
+        }
+        subscription.joined = true;
+        let owner = self.identity.as_ref().map(|identity| Arc::clone(&identity.user)).unwrap_or_default();
+        let lease = Lease { birth: Position::default(), owner, value: frames::info_of(&meta), announce };
+        let client = Arc::clone(self.connection.client());
+        let call = self.node.join(&channel, &client, &lease);
+        self.then(call, move |session, joined: Result<Joined, EngineError>| match joined {
+            Ok(joined) => {
+                let current = session.subscriptions.attempt_mut(attempt).is_some();
+                if current {
+                    session.node.keep_lease(&channel, &client, Lease { birth: joined.birth, ..lease });
+                    session.settle(attempt);
+                }
+            }
+            Err(error) => session.fail(attempt, error),
+        });
+    }
+
+    /// Last step: the answer.
+    fn settle(&mut self, attempt: Attempt) {
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let reply = match subscription.purpose {
+            Purpose::Connect => return self.connect_settled(),
+            Purpose::Command(id) => {
+                let channel = Arc::clone(&subscription.channel);
+                let Some(subscription) = self.subscriptions.find(&channel) else { return };
+                let result = Outcome::Subscribe(Box::new(self.subscribe_result(subscription)));
+                frames::reply(&wire::Reply::Answer(wire::Answer { id, outcome: result }))
+            }
+            Purpose::Push => {
+                let channel = Arc::clone(&subscription.channel);
+                let Some(subscription) = self.subscriptions.find(&channel) else { return };
+                let SubscribeResult { recoverable, positioned, epoch, offset, data, .. } =
+                    self.subscribe_result(subscription);
+                let result = Subscribed { recoverable, positioned, epoch, offset, data };
+                let event = PushEvent::Subscribed(Box::new(result));
+                frames::reply(&wire::Reply::Push(wire::Push { channel: (&*channel).into(), event }))
+            }
+        };
+        self.activate(attempt, Some(reply));
+    }
+
+    /// The connect result is on its way: the subscriptions in it begin.
+    pub(super) fn activate_connected(&mut self) {
+        let attempts: Vec<_> = self.subscriptions.iter().map(|one| one.attempt).collect();
+        for attempt in attempts {
+            self.activate(attempt, None);
+        }
+    }
+
+    fn activate(&mut self, attempt: Attempt, reply: Option<Bytes>) {
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let Some(asked) = subscription.asked.take() else { return };
+        let Some((room, slot)) = subscription.membership.clone() else { return };
+        let channel = Arc::clone(&subscription.channel);
+        let head = asked.page.as_ref().map(|page| page.head);
+        let from = head.map(|head| head.offset);
+        let (activation, need) = room.activate(slot, reply, head, from);
+        self.node.serve_room(&room, need);
+        match activation {
+            Activation::Active => {}
+            Activation::Behind | Activation::Gone => {
+                let code = UnsubscribeCode::InsufficientState;
+                return self.end_subscription(&channel, code.code(), code.text());
+            }
+        }
+        if let Some((code, reason)) = asked.ended {
+            self.end_subscription(&channel, code, &reason);
+        }
+    }
+
+    /// What the client is told of a subscription that is about to begin.
+    pub(super) fn subscribe_result<'a>(&self, subscription: &'a Subscription) -> SubscribeResult<'a> {
+        let Some(asked) = &subscription.asked else { return SubscribeResult::default() };
+        let mut result = SubscribeResult {
+            recoverable: asked.recoverable,
+            positioned: asked.positioned,
+            recovered: asked.recovered,
+            was_recovering: asked.recover.is_some(),
+            expires: subscription.expires_at.is_some(),
+            ttl: subscription.expires_at.map_or(0, |at| self.seconds_until(at)),
+            data: asked.data.as_deref().map(Raw::trusted),
+            ..SubscribeResult::default()
+        };
+        if let Some(page) = &asked.page {
+            result.epoch = page.head.epoch.to_string().into();
+            result.offset = page.head.offset;
+            result.publications = page.publications.iter().map(frames::wire_publication).collect();
+        }
+        if let Ok(namespace) = self.node.rules.namespace(&subscription.channel) {
+            result.homing = Some(namespace.told_retention());
+        }
+        result
+    }
+
+    /// The attempt has come to nothing.
+    fn fail(&mut self, attempt: Attempt, refusal: impl Into<Refusal>) {
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
+        let (channel, purpose) = (Arc::clone(&subscription.channel), subscription.purpose);
+        self.remove(&channel);
+        match purpose {
+            Purpose::Command(id) => self.refuse(id, refusal),
+            Purpose::Connect => self.abandon_connect(refusal.into()),
+            Purpose::Push => {
+                let refusal = refusal.into();
+                tracing::warn!(
+                    channel = &*channel,
+                    reason = &*refusal.message,
+                    "a subscription of the server failed"
+                );
+            }
+        }
+    }
+
+    /// Takes a subscription out of this session, its room and the presence.
+    fn remove(&mut self, channel: &str) -> bool {
+        let Some(subscription) = self.subscriptions.remove(channel) else { return false };
+        self.leave(&subscription);
+        true
+    }
+
+    fn leave(&self, subscription: &Subscription) {
+        if let Some((room, slot)) = &subscription.membership
+            && room.leave(*slot, &self.connection)
+        {
+            self.node.room_is_empty(room);
+        }
+        if subscription.joined {
+            self.node.drop_lease(&subscription.channel, self.connection.client());
+        }
+    }
+
+    pub(super) fn leave_all(&mut self) {
+        for subscription in self.subscriptions.take_all() {
+            self.leave(&subscription);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: u32, request: &Unsubscribe<'_>) {
+        self.remove(&request.channel);
+        self.answer(id, Outcome::Unsubscribe);
+    }
+
+    /// Ends a subscription and tells the client.
+    pub(super) fn end_subscription(&mut self, channel: &str, code: u32, reason: &str) {
+        let Some(subscription) = self.subscriptions.find_mut(channel) else { return };
+        if let Some(asked) = &mut subscription.asked {
+            asked.ended = Some((code, reason.into()));
+            return;
+        }
+        self.remove(channel);
+        self.push(channel, PushEvent::Unsubscribed(Unsubscribed { code, reason: reason.into() }));
+    }
+
+    /// The room has dropped this member.
+    pub(super) fn dropped(&mut self, channel: &str, slot: usize, code: u32) {
+        let membership = self.subscriptions.find(channel).and_then(|one| one.membership.as_ref());
+        if membership.is_some_and(|(_, ours)| *ours == slot) {
+            let reason = UnsubscribeCode::from_code(code).map_or("", UnsubscribeCode::text);
+            self.end_subscription(channel, code, reason);
+        }
+    }
+
+    /// The application wants this client to be subscribed.
+    pub(super) fn subscribe_by_server(&mut self, channel: &str) {
+        if self.stage != Stage::Connected || self.subscriptions.find(channel).is_some() {
+            return;
+        }
+        match self.namespace(channel) {
+            Err(refusal) => {
+                tracing::warn!(channel, reason = &*refusal.message, "a subscription of the server failed");
+            }
+            Ok(namespace) => {
+                let asked = Asked::by_server(&namespace.options);
+                let meta = self.meta(None);
+                let attempt = self.subscriptions.add(channel.into(), Purpose::Push, asked, meta);
+                self.enter(attempt);
+            }
+        }
+    }
+
+    /// Ends the subscriptions whose time has come.
+    pub(super) fn expire_subscriptions(&mut self, now: Millis) {
+        let over = |one: &&Subscription| one.is_active() && one.ends_at.is_some_and(|at| at <= now);
+        let over: Vec<_> =
+            self.subscriptions.iter().filter(over).map(|one| Arc::clone(&one.channel)).collect();
+        for channel in over {
+            let code = UnsubscribeCode::Expired;
+            self.end_subscription(&channel, code.code(), code.text());
+        }
+    }
+
+    /// A subscription's token was renewed.
+    pub(super) fn prolong(&mut self, channel: &str, expires_at: Option<i64>) {
+        let ends_at = self.subscription_end(expires_at);
+        if let Some(subscription) = self.subscriptions.find_mut(channel) {
+            subscription.expires_at = expires_at;
+            subscription.ends_at = ends_at;
+        }
+    }
+}
+
+pub(super) fn refused_token(error: &TokenError) -> Refusal {
+    match error {
+        TokenError::Expired => ErrorCode::TokenExpired.into(),
+        TokenError::Invalid(_) => Refusal::because(ErrorCode::PermissionDenied, error.to_string()),
+        TokenError::Unavailable(_) => {
+            tracing::warn!(%error, "a token could not be checked");
+            Refusal { retry_after: 1000, ..ErrorCode::Internal.into() }
+        }
+    }
+}
+
+/// Leaves in a page what the client gets: all that it missed, or nothing. Says which.
+fn recover(page: &mut Page, since: Position, cache: bool) -> bool {
+    let newest = page.publications.last().map_or(since.offset, |publication| publication.offset);
+    if since == page.head {
+        page.publications.clear();
+    }
+    let recovered = if cache {
+        since == page.head || !page.publications.is_empty() && newest == page.head.offset
+    } else {
+        page.reach == Reach::Complete && newest == page.head.offset
+    };
+    if !recovered {
+        page.publications.clear();
+    }
+    recovered
+}
