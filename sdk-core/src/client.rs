@@ -254,7 +254,7 @@ impl RealtimeClient {
         self.channels.get(channel).map_or_else(SubscriptionSnapshot::default, |channel| {
             SubscriptionSnapshot {
                 state: channel.public_state(),
-                position: channel.position.clone(),
+                position: channel.told(),
                 retention: channel.retention.clone(),
                 data: channel.data.clone(),
             }

@@ -29,7 +29,8 @@ pub enum GapReason {
     Retention,
     /// The channel's data was lost or made anew: its offsets count another generation.
     EpochChanged,
-    /// The server's log ends before what this client has already seen.
+    /// The server's log ends before what this client has already seen. Reading goes on at the gap's start, where
+    /// the offsets count new messages.
     Rewound,
     /// The server does not let this client read the channel's history.
     HistoryUnavailable,

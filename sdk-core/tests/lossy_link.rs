@@ -131,9 +131,7 @@ fn settle(world: &mut World, readers: &mut [Reader], calls: &[RequestId]) {
 
 #[test]
 fn nothing_is_lost_silently_on_a_lossy_link() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2_000);
-    let start = std::env::var("START").ok().and_then(|start| start.parse().ok()).unwrap_or(0);
-    for seed in start..start + seeds {
+    for seed in support::seeds(2_000) {
         let told = std::panic::catch_unwind(|| drop(story(seed)));
         assert!(
             told.is_ok(),

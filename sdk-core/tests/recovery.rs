@@ -123,6 +123,17 @@ fn what_was_missed_comes_in_order_before_anything_newer() {
     assert!(matches!(desk.channel_events(key)[0], ChannelEvent::Subscribed(_)), "told before the messages");
 }
 
+/// A plain server answers with the position that was asked from.
+#[test]
+fn a_recovery_is_confirmed_at_the_newest_message_that_it_brings() {
+    let (mut desk, _, key) = Desk::in_channel("a", 1);
+    let (id, _) = cut(&mut desk);
+    let fields = json!({"epoch": "e1", "offset": 1, "recovered": true, "publications": page([2, 3])});
+    answer_subscribe(&mut desk, id, &fields);
+    assert_eq!(subscribed(&desk, key).position, Some(at("e1", 3)));
+    assert_eq!((desk.offsets(key), desk.sent("history")), (vec![2, 3], 0));
+}
+
 #[test]
 fn the_position_lives_in_the_client_and_serves_twice_in_a_row() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
@@ -328,6 +339,8 @@ fn a_gap_is_not_forgotten_when_the_connection_is_cut_before_it_was_told() {
     let (id, _) = cut(&mut desk);
     answer_subscribe(&mut desk, id, &json!({"epoch": "e2", "offset": 3}));
     desk.take("history");
+    let kept = desk.client.subscription(key).position;
+    assert_eq!(kept, Some(at("e1", 5)), "an app that keeps its position does not skip the gap either");
     let (id, asked) = cut(&mut desk);
     assert_eq!(asked["epoch"], "e2");
     let fields = json!({"epoch": "e2", "offset": 3, "recovered": true, "publications": page([1, 2, 3])});

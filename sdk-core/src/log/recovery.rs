@@ -70,6 +70,14 @@ impl Channel {
         }
     }
 
+    /// How far the app has been told: not beyond a gap that is still to be told.
+    pub(crate) fn told(&self) -> Option<Position> {
+        match &self.lost {
+            Some((from, _)) => Some(position(&from.epoch, from.offset.saturating_sub(1))),
+            None => self.position.clone(),
+        }
+    }
+
     /// How far the reader has come; `None`: positions are not kept, or this message has none.
     fn reached(&self, offset: u64) -> Option<u64> {
         self.position.as_ref().filter(|_| offset > 0).map(|position| position.offset)
@@ -101,13 +109,12 @@ impl Channel {
     /// The log ends at `top` although messages up to `seen` existed: it lost its tail and counts on from there,
     /// so what follows must not look like known.
     fn rewind(&mut self, seen: u64, top: u64, out: &mut Outbound) {
-        if let Some(reached) = &mut self.position {
-            reached.offset = reached.offset.min(top);
-        }
-        self.skip_to(seen, GapReason::Rewound, out);
-        if let Some(reached) = &mut self.position {
-            reached.offset = top;
-        }
+        self.skip_to(top, GapReason::Retention, out);
+        let Some(reached) = &mut self.position else { return };
+        let to = position(&reached.epoch, seen);
+        reached.offset = top;
+        let from = behind(reached);
+        self.tell(gap(from, to, GapReason::Rewound), out);
     }
 
     /// The channel was made anew: all from the position on is lost, and the reader begins again at the start.

@@ -15,6 +15,13 @@ use homing_core::*;
 use server::Server;
 use std::collections::BTreeMap;
 
+/// The seeds of a run: `SEEDS` of them from `START` on, or as many as usual from 0.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let start = number("START").unwrap_or(0);
+    start..start + number("SEEDS").unwrap_or(usual)
+}
+
 /// Small, fast, and the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
