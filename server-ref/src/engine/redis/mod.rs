@@ -38,7 +38,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     task::JoinHandle,
     time::Instant,
 };
@@ -95,7 +95,7 @@ impl Redis {
         let until = Instant::now() + config.start_deadline;
         let live = first(&link, until).await?;
         link.set(&live);
-        let (wishes, wished) = mpsc::unbounded_channel();
+        let (wishes, wished) = topics::wishes();
         let shared = Arc::new(Shared {
             beat_topic: format!("{}:beat:{:016x}", config.prefix, random()).into(),
             keys,
@@ -405,11 +405,11 @@ impl PubSub for Redis {
     }
 
     fn subscribe(&self, channel: Channel) -> Call<()> {
-        topics::listen(&self.wishes, channel)
+        self.wishes.listen(&self.shared, channel)
     }
 
     fn unsubscribe(&self, channel: Channel) -> Call<()> {
-        topics::ignore(&self.wishes, channel)
+        self.wishes.ignore(channel)
     }
 
     fn announce(&self, channel: Channel, hint: Hint) -> Call<()> {

@@ -15,7 +15,10 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use redis::{Client, Cmd, Pipeline, PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -42,25 +45,66 @@ impl Wish {
 }
 
 /// Takes wishes to the supervisor, in order.
-pub(super) type Wishes = mpsc::UnboundedSender<Wish>;
-
-pub(super) fn listen(wishes: &Wishes, channel: Channel) -> Call<()> {
-    let (answer, call) = promise();
-    drop(wishes.send(Wish::Listen(channel, answer)));
-    call
+#[derive(Clone)]
+pub(super) struct Wishes {
+    sender: mpsc::UnboundedSender<Wish>,
+    waiting: Arc<AtomicUsize>,
 }
 
-pub(super) fn ignore(wishes: &Wishes, channel: Channel) -> Call<()> {
-    let (answer, call) = promise();
-    drop(wishes.send(Wish::Ignore(channel, answer)));
-    call
+/// Where the wishes arrive.
+pub(super) struct Wished {
+    receiver: mpsc::UnboundedReceiver<Wish>,
+    waiting: Arc<AtomicUsize>,
+}
+
+pub(super) fn wishes() -> (Wishes, Wished) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (Wishes { sender, waiting: Arc::clone(&waiting) }, Wished { receiver, waiting })
+}
+
+impl Wishes {
+    /// Too many at a time are refused.
+    pub(super) fn listen(&self, shared: &Shared, channel: Channel) -> Call<()> {
+        if self.waiting.load(Ordering::Relaxed) >= shared.config.queue {
+            return Call::Ready(Err(shared.away()));
+        }
+        self.send(|answer| Wish::Listen(channel, answer))
+    }
+
+    /// Never refused: no more than what is listened to can wait here.
+    pub(super) fn ignore(&self, channel: Channel) -> Call<()> {
+        self.send(|answer| Wish::Ignore(channel, answer))
+    }
+
+    fn send(&self, wish: impl FnOnce(Answer<()>) -> Wish) -> Call<()> {
+        let (answer, call) = promise();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        drop(self.sender.send(wish(answer)));
+        call
+    }
+}
+
+impl Wished {
+    async fn next(&mut self) -> Option<Wish> {
+        let wish = self.receiver.recv().await;
+        self.waiting.fetch_sub(usize::from(wish.is_some()), Ordering::Relaxed);
+        wish
+    }
+
+    /// Several at once; none: nobody wishes any more.
+    async fn next_ones(&mut self, wishes: &mut Vec<Wish>) -> usize {
+        let count = self.receiver.recv_many(wishes, WISHES).await;
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+        count
+    }
 }
 
 /// The supervisor of the topics.
 pub(super) struct Topics {
     pub(super) shared: Arc<Shared>,
     pub(super) client: Client,
-    pub(super) wishes: mpsc::UnboundedReceiver<Wish>,
+    pub(super) wishes: Wished,
     pub(super) wanted: hashbrown::HashSet<Channel, RandomState>,
 }
 
@@ -119,7 +163,7 @@ impl Topics {
             tokio::select! {
                 biased;
                 done = &mut until => return Ok(done),
-                wish = self.wishes.recv() => match wish {
+                wish = self.wishes.next() => match wish {
                     None => return Err(Over),
                     Some(Wish::Listen(_, answer)) => reply(answer, Err(self.shared.away())),
                     Some(Wish::Ignore(channel, answer)) => {
@@ -173,7 +217,7 @@ impl Topics {
             tokio::select! {
                 () = ear.lost.notified() => return Ok("the connection ended".to_owned()),
                 () = shared.relisten.notified() => return Ok("Redis has changed".to_owned()),
-                count = self.wishes.recv_many(&mut wishes, WISHES) => {
+                count = self.wishes.next_ones(&mut wishes) => {
                     if count == 0 {
                         return Err(Over);
                     }
