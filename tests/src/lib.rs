@@ -2,4 +2,5 @@
 //! Nothing here is part of what users install; the tests and benchmarks of this folder call it.
 
 pub mod fuzz;
+pub mod peer;
 pub mod proxy;
