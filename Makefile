@@ -22,10 +22,16 @@ HAVE_GO := $(shell command -v go)
 # In the order in which they run: the quick ones first.
 SUITES := rust
 ifneq ($(HAVE_GO),)
-SUITES += conformance-peer conformance-npm
+SUITES += conformance-native conformance-peer conformance-npm
 else
-export ABSENT := conformance-peer, conformance-npm (go is not installed, so the Centrifuge peer cannot be built)
+ABSENT += conformance-native, conformance-peer, conformance-npm (go is not installed, so the Centrifuge peer cannot be built).
 endif
+ifneq ($(shell pkg-config --exists openssl 2>/dev/null && echo yes),)
+SUITES += tls
+else
+ABSENT += tls (the headers of OpenSSL are not installed, Debian's libssl-dev and pkg-config).
+endif
+export ABSENT
 
 ##@ For everyone
 
@@ -66,12 +72,21 @@ versions: ## print and compare the versions that must agree
 test-rust: setup-rust setup-debian ## cargo tests of the workspace, with a Redis that the tests start
 	cargo test --workspace --no-fail-fast
 
-.PHONY: test-conformance-peer test-conformance-npm conformance-tools
+.PHONY: test-tls
+test-tls: setup-rust ## the Rust client's TLS with each set of features (needs the headers of OpenSSL)
+	cargo test -p homing --no-default-features --test tls
+	cargo test -p homing --no-default-features --features native-tls --test tls
+	cargo test -p homing --features native-tls,native-certs --test tls
+
+.PHONY: test-conformance-peer test-conformance-npm test-conformance-native conformance-tools
 test-conformance-peer: conformance-tools go-peer ## the official client against the Go peer (needs go)
 	$(AGAINST_GO) node --test $(CONFORMANCE)/official-client/*.test.mjs
 
 test-conformance-npm: conformance-tools build-js go-peer ## the npm package against the Go peer (needs go)
 	$(AGAINST_GO) node --test $(CONFORMANCE)/npm-client/*.test.mjs
+
+test-conformance-native: setup-rust go-peer ## the Rust client against the Go peer (needs go)
+	$(AGAINST_GO) cargo test -p homing-tests --test native
 
 conformance-tools: setup-rust setup-node
 	@$(SETUP)/npm.sh $(CONFORMANCE)
@@ -107,6 +122,7 @@ fuzz: setup-rust ## fuzz every target for FUZZ_SECONDS (needs cargo-fuzz); finds
 lint-rust:
 	@cargo fmt --all --check || { echo "Formatting is off, see above: run 'cargo fmt --all' and commit."; exit 1; }
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p homing-tests --test native -- -D warnings
 	cargo check --target wasm32-unknown-unknown -p homing-core -p homing-wasm
 
 .PHONY: lint-shell
