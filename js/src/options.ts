@@ -67,6 +67,9 @@ export interface ClientOptions {
   backoffBase?: number | undefined;
   /** Widest random wait. 20,000. */
   backoffCap?: number | undefined;
+  /** Least wait before an attempt to reconnect while the page is hidden; when it is seen again, the attempt starts at
+   * once. 0, which is the default, makes no difference. */
+  hiddenWait?: number | undefined;
   /** How long a connection must last before failures are forgotten. 10,000. */
   stableAfter?: number | undefined;
   /** How long a channel that its last handle left stays subscribed, in case it is joined again. 100. */
@@ -116,6 +119,7 @@ const numbers = [
   "backoffFloor",
   "backoffBase",
   "backoffCap",
+  "hiddenWait",
   "stableAfter",
   "linger",
   "degradedAfter",

@@ -126,6 +126,13 @@ impl RealtimeClient {
     fn send_call(&mut self, id: RequestId) {
         let Phase::Online(live) = &mut self.link.phase else { return };
         let Some(call) = self.calls.table.get_mut(id) else { return };
+        // What was taken before this server told its limit is refused alone, and not by the loss of the connection.
+        if let Body::Publish(data) | Body::Send(data) = &call.body
+            && data.len() > live.max_message_bytes
+        {
+            let error = Error::exceeded(ErrorCode::MessageTooLarge, data.len(), live.max_message_bytes);
+            return self.settle(id, Err(error));
+        }
         let channel = (&*call.channel).into();
         self.calls.unsent -= 1;
         if let Body::Send(data) = &call.body {

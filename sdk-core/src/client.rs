@@ -68,7 +68,12 @@ impl RealtimeClient {
                 }
             }
             Input::EndpointsResolved { request, endpoints } => self.on_endpoints(request, endpoints),
-            Input::Online | Input::Visible => self.on_hint(),
+            Input::Online => self.on_hint(),
+            Input::Visible => {
+                self.link.hidden = false;
+                self.on_hint();
+            }
+            Input::Hidden => self.link.hidden = true,
             Input::Offline => self.probe(),
             Input::Resumed => self.on_resumed(),
             Input::Suspended => self.on_suspended(),

@@ -37,6 +37,9 @@ pub struct Config {
     pub backoff_base: Duration,
     /// Widest random wait. 20 s.
     pub backoff_cap: Duration,
+    /// Least wait before an attempt to reconnect while the page is hidden; when it is seen again, the attempt
+    /// starts at once. 0, which is the default, makes no difference.
+    pub hidden_wait: Duration,
     /// How long a connection must last before failures are forgotten. 10 s.
     pub stable_after: Duration,
     /// How long a channel that its last handle left stays subscribed, in case it is joined again. 100 ms.
@@ -75,6 +78,7 @@ impl Default for Config {
             backoff_floor: Duration::from_millis(100),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(20),
+            hidden_wait: Duration::ZERO,
             stable_after: Duration::from_secs(10),
             linger: Duration::from_millis(100),
             degraded_after: Duration::from_secs(5),

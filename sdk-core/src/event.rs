@@ -199,8 +199,11 @@ pub struct Subscribed {
     pub position: Option<Position>,
     /// Whether an earlier position was continued from.
     pub was_recovering: bool,
-    /// Whether nothing was missed that will not follow.
+    /// Whether the server continued from it without a hole. If not, the history is read, and what that lacks
+    /// comes as a gap.
     pub recovered: bool,
+    /// How many messages were missed, where it can be known; they follow, or a gap tells of them.
+    pub missed: Option<u64>,
     /// From the server's subscribe handler.
     pub data: Option<Json>,
     /// What the channel keeps, where the server tells it.

@@ -46,8 +46,11 @@ pub enum Input<'a> {
     Online,
     /// The host believes that the network is gone. A hint: it starts a probe, and blocks nothing.
     Offline,
-    /// The page is seen again.
+    /// The page is seen again. A hint: it shortens a wait or starts a probe.
     Visible,
+    /// The page is not seen any more: attempts to connect may take their time, see
+    /// [`Config::hidden_wait`](crate::Config::hidden_wait).
+    Hidden,
     /// The clock jumped, or the page was thawed: the socket may be dead without knowing it.
     Resumed,
     /// The page goes into the back/forward cache: its socket is closed now, positions are kept.

@@ -245,6 +245,28 @@ fn a_message_larger_than_the_server_takes_is_refused_before_sending() {
     assert_eq!(desk.sent("publish"), 1);
 }
 
+/// D9: the limit is known only when the server has told it.
+#[test]
+fn a_message_that_was_queued_before_the_server_told_its_limit_is_refused_alone() {
+    let mut desk = Desk::new(config());
+    let large = format!("\"{}\"", "x".repeat(1_000));
+    let (first, refused, last) = (desk.publish("a", "1"), desk.publish("a", &large), desk.publish("a", "2"));
+    let unheard = ask(&mut desk, |client, now| client.send(now, &large));
+    desk.connect();
+    desk.accept_with(json!({"homing": {"version": 1, "limits": {"message_bytes": 100}}}));
+    for call in [refused, unheard] {
+        let error = desk.settled[&call].clone().expect_err("too large");
+        assert_eq!(error.limit, Some(Limit { actual: 1_002, maximum: 100 }));
+        assert_eq!(error.code, ErrorCode::MessageTooLarge);
+    }
+    for call in [first, last] {
+        let id = desk.take("publish").0;
+        desk.answer(id, "publish", json!({}));
+        assert!(published(&desk, call).is_some());
+    }
+    assert_eq!((desk.sockets.len(), desk.sent("publish") + desk.sent("send")), (1, 0));
+}
+
 #[test]
 fn what_waits_is_bounded_in_count() {
     let mut desk = Desk::new(Config { max_requests: 3, ..config() });

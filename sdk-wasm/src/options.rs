@@ -41,6 +41,7 @@ fn set_number(config: &mut Config, key: &str, value: u32) -> Option<()> {
         "backoffFloor" => &mut config.backoff_floor,
         "backoffBase" => &mut config.backoff_base,
         "backoffCap" => &mut config.backoff_cap,
+        "hiddenWait" => &mut config.hidden_wait,
         "stableAfter" => &mut config.stable_after,
         "linger" => &mut config.linger,
         "degradedAfter" => &mut config.degraded_after,

@@ -60,7 +60,8 @@ fn hint(event: &Event, document: &Document) -> Option<Input<'static>> {
         "resume" => Some(Input::Resumed),
         "online" => Some(Input::Online),
         "offline" => Some(Input::Offline),
-        "visibilitychange" if !document.hidden() => Some(Input::Visible),
+        "visibilitychange" if document.hidden() => Some(Input::Hidden),
+        "visibilitychange" => Some(Input::Visible),
         _ => None,
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Connection {
     /// The server called the last token expired, and a fresh one was fetched without a wait.
     renewed_at_once: bool,
     hinted_at: Option<Instant>,
+    /// Nobody looks at the page.
+    pub(crate) hidden: bool,
     /// No hint shortens a wait to before this: the server asked for a pause, or an attempt has just failed.
     earliest: Instant,
     conns: u32,
@@ -108,6 +110,7 @@ impl Connection {
             asked: None,
             renewed_at_once: false,
             hinted_at: None,
+            hidden: false,
             earliest: Instant::default(),
             conns: 0,
             questions: 0,
@@ -350,7 +353,8 @@ impl RealtimeClient {
         let until = self.now + backoff::delay(&self.config, failures, wish, &mut self.rng);
         self.link.earliest = if wish.is_some() { until } else { self.now + self.config.backoff_floor };
         self.link.failures = failures.saturating_add(1);
-        self.wait(until);
+        let least = if self.link.hidden { self.now + self.config.hidden_wait } else { until };
+        self.wait(until.max(least));
     }
 
     fn wait(&mut self, until: Instant) {

@@ -325,6 +325,7 @@ impl RealtimeClient {
                 position: head.clone(),
                 was_recovering: before.is_some(),
                 recovered: before.is_some() && stands_whole(before.as_ref(), head.as_ref(), result),
+                missed: distance(before.as_ref(), head.as_ref()),
                 data: channel.data.clone(),
                 retention: channel.retention.clone(),
             }),
@@ -341,6 +342,12 @@ fn stands_whole(
     result: &wire::SubscribeResult<'_>,
 ) -> bool {
     result.recovered || before == head
+}
+
+/// How far the channel has gone beyond a position.
+fn distance(before: Option<&Position>, head: Option<&Position>) -> Option<u64> {
+    let (before, head) = (before?, head?);
+    (before.epoch == head.epoch).then(|| head.offset.saturating_sub(before.offset))
 }
 
 impl Channel {

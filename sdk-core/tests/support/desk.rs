@@ -252,6 +252,31 @@ impl Desk {
         request
     }
 
+    /// Cut, and connected again: gives back the subscribe that waits for its answer.
+    pub fn cut(&mut self) -> (u64, Value) {
+        self.closed_by_peer(1006);
+        self.until_socket(30_000);
+        self.accept();
+        self.events.clear();
+        self.take("subscribe")
+    }
+
+    /// Answers a subscribe that asked for recovery, with fields of the test's own.
+    pub fn answer_subscribe(&mut self, id: u64, fields: &Value) {
+        let mut result = json!({"recoverable": true, "positioned": true, "was_recovering": true});
+        for (name, value) in fields.as_object().expect("fields") {
+            result[name] = value.clone();
+        }
+        self.answer(id, "subscribe", result);
+    }
+
+    /// Answers the page of history that was asked for; gives back where it was to begin.
+    pub fn answer_page(&mut self, offsets: impl IntoIterator<Item = u64>, epoch: &str, top: u64) -> Value {
+        let (id, asked) = self.take("history");
+        self.answer(id, "history", json!({"publications": page(offsets), "epoch": epoch, "offset": top}));
+        asked["since"].clone()
+    }
+
     /// A publication as the server pushes it.
     pub fn publication(&mut self, channel: &str, offset: u64) {
         self.say(json!({"push": {"channel": channel, "pub": {"data": offset, "offset": offset}}}));

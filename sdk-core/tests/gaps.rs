@@ -1,0 +1,154 @@
+//! What cannot come any more is one typed gap, told before anything newer.
+
+mod support;
+
+use homing_core::*;
+use serde_json::json;
+use support::desk::{Desk, at, page};
+
+fn gap(from: Position, to: Position, reason: GapReason) -> Gap {
+    Gap { from, to, reason }
+}
+
+#[test]
+fn what_retention_dropped_is_one_gap_before_anything_newer() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e1", "offset": 20}));
+    desk.answer_page(15..=20, "e1", 20);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e1", 14), GapReason::Retention)]);
+    assert_eq!(desk.offsets(key), Vec::from_iter(15..=20));
+    let events = desk.channel_events(key);
+    assert!(matches!(events[1], ChannelEvent::Gap(_)), "before anything newer: {events:?}");
+}
+
+#[test]
+fn a_channel_that_keeps_nothing_tells_one_gap_and_goes_on() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e1", "offset": 20}));
+    desk.answer_page([], "e1", 20);
+    desk.publication("a", 21);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e1", 20), GapReason::Retention)]);
+    assert_eq!(desk.offsets(key), [21]);
+}
+
+#[test]
+fn a_history_that_may_not_be_read_gives_one_gap() {
+    for code in [103, 108] {
+        let (mut desk, _, key) = Desk::in_channel("a", 5);
+        let (id, _) = desk.cut();
+        desk.answer_subscribe(id, &json!({"epoch": "e1", "offset": 8}));
+        desk.publication("a", 9);
+        let id = desk.take("history").0;
+        desk.refuse(id, code);
+        assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e1", 8), GapReason::HistoryUnavailable)]);
+        assert_eq!(desk.offsets(key), [9]);
+    }
+}
+
+#[test]
+fn a_channel_made_anew_gives_one_gap_and_is_read_from_its_start() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    assert_eq!(desk.answer_page(1..=3, "e2", 3), json!({"epoch": "e2"}));
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
+    assert_eq!(desk.offsets(key), [1, 2, 3]);
+    assert_eq!(desk.client.subscription(key).position, Some(at("e2", 3)));
+}
+
+#[test]
+fn a_channel_made_anew_and_still_empty_gives_the_gap_at_once() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e2"}));
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
+    desk.publication("a", 1);
+    assert_eq!((desk.offsets(key), desk.sent("history")), (vec![1], 0));
+}
+
+#[test]
+fn a_new_epoch_whose_start_is_gone_still_gives_one_gap() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 30}));
+    desk.answer_page(21..=30, "e2", 30);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 20), GapReason::EpochChanged)]);
+    assert_eq!(desk.offsets(key), Vec::from_iter(21..=30));
+}
+
+#[test]
+fn an_epoch_that_changes_between_two_pages_is_one_gap() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    desk.publication("a", 30);
+    desk.answer_page(6..=10, "e1", 30);
+    desk.answer_page(1..=2, "e2", 4);
+    // The page that revealed it was asked for by a position of the old epoch, so it is asked for again.
+    assert_eq!(desk.answer_page(1..=4, "e2", 4), json!({"epoch": "e2"}));
+    assert_eq!(desk.gaps(key), [gap(at("e1", 11), at("e2", 0), GapReason::EpochChanged)]);
+    assert_eq!(desk.offsets(key), [6, 7, 8, 9, 10, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_gap_is_not_forgotten_when_the_connection_is_cut_before_it_was_told() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    desk.take("history");
+    let kept = desk.client.subscription(key).position;
+    assert_eq!(kept, Some(at("e1", 5)), "an app that keeps its position does not skip the gap either");
+    let (id, asked) = desk.cut();
+    assert_eq!(asked["epoch"], "e2");
+    let fields = json!({"epoch": "e2", "offset": 3, "recovered": true, "publications": page([1, 2, 3])});
+    desk.answer_subscribe(id, &fields);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
+    let events = desk.channel_events(key);
+    assert!(matches!(events[1], ChannelEvent::Gap(_)), "before anything newer: {events:?}");
+    assert_eq!(desk.offsets(key), [1, 2, 3]);
+}
+
+#[test]
+fn two_new_epochs_in_a_row_are_one_gap() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    desk.take("history");
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e3", "offset": 1}));
+    desk.answer_page([1], "e3", 1);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e3", 0), GapReason::EpochChanged)]);
+    assert_eq!(desk.offsets(key), [1]);
+}
+
+#[test]
+fn a_log_that_ends_before_what_was_seen_is_a_gap_and_counts_on_from_its_end() {
+    let (mut desk, _, key) = Desk::in_channel("a", 9);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e1", "offset": 6}));
+    assert_eq!(desk.gaps(key), [gap(at("e1", 7), at("e1", 9), GapReason::Rewound)]);
+    desk.publication("a", 7);
+    assert_eq!((desk.offsets(key), desk.sent("history")), (vec![7], 0));
+}
+
+#[test]
+fn a_log_that_lost_its_tail_between_two_pages_is_one_gap() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    desk.publication("a", 9);
+    desk.answer_page([], "e1", 3);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 4), at("e1", 8), GapReason::Rewound)]);
+    desk.publication("a", 4);
+    assert_eq!(desk.offsets(key), [4]);
+}
+
+#[test]
+fn a_channel_that_stops_keeping_positions_says_so_once() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer(id, "subscribe", json!({}));
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e1", 6), GapReason::HistoryUnavailable)]);
+    let (id, asked) = desk.cut();
+    assert!(asked["recover"].is_null());
+    desk.answer(id, "subscribe", json!({}));
+    assert!(desk.gaps(key).is_empty());
+}
