@@ -62,6 +62,7 @@ const UNSUPPORTED: &[&str] = &[
     "engine.redis.sentinel_password",
     "engine.redis.sentinel_tls",
     "engine.redis.db",
+    "engine.redis.connect_timeout",
     "log.file",
 ];
 

@@ -32,12 +32,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
 };
 
 pub use control::UserCommand;
 pub(crate) use leases::Lease;
 pub use registry::{Refused, Registered, Registry};
-pub use work::{Work, WorkQueue};
+pub use work::Work;
+use work::WorkQueue;
 
 /// What the sessions of one server share.
 pub struct Node {
@@ -135,6 +137,11 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Work that its host is to carry out; pending while there is none.
+    pub fn poll_work(&self, cx: &mut Context<'_>) -> Poll<Vec<Work>> {
+        self.work.poll(cx)
     }
 
     /// The moment, on the clock of deadlines.

@@ -12,7 +12,7 @@ pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What waits to be carried out, in order.
 #[derive(Default)]
-pub struct WorkQueue {
+pub(crate) struct WorkQueue {
     inner: Mutex<(Vec<Work>, Option<Waker>)>,
 }
 
@@ -35,17 +35,12 @@ impl WorkQueue {
     }
 
     /// Everything that waits; pending while there is nothing.
-    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Vec<Work>> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Vec<Work>> {
         let mut inner = self.inner.lock();
         if inner.0.is_empty() {
             inner.1 = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(std::mem::take(&mut inner.0))
-    }
-
-    /// Everything that waits, without waiting for it.
-    pub fn take(&self) -> Vec<Work> {
-        std::mem::take(&mut self.inner.lock().0)
     }
 }

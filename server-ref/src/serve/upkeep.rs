@@ -10,7 +10,7 @@ pub(super) async fn keep(weak: Weak<Node>) {
         let ahead = Duration::from_millis(node.poll_timeout().saturating_sub(node.now()));
         drop(node);
         let work = poll_fn(|cx| match weak.upgrade() {
-            Some(node) => node.work.poll(cx),
+            Some(node) => node.poll_work(cx),
             None => Poll::Ready(Vec::new()),
         });
         tokio::select! {

@@ -147,6 +147,12 @@ impl Session {
         }
     }
 
+    /// The node that it belongs to.
+    #[must_use]
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// The reachable part of this session's connection.
     #[must_use]
     pub const fn connection(&self) -> &Arc<Connection> {

@@ -1,0 +1,102 @@
+//! Engines that answer late, or not at all.
+
+use crate::support::World;
+use serde_json::json;
+
+#[test]
+fn an_engine_that_is_away_is_a_temporary_error_with_a_time() {
+    let world = World::new();
+    let mut ada = world.user("ada");
+    ada.subscribe("chat:a");
+    world.engine.set_away(true);
+    assert!(!world.node.is_ready());
+    for (verb, request) in [
+        ("subscribe", r#"{"channel":"chat:b"}"#),
+        ("publish", r#"{"channel":"chat:a","data":1}"#),
+        ("history", r#"{"channel":"chat:a"}"#),
+        ("presence", r#"{"channel":"chat:a"}"#),
+        ("presence_stats", r#"{"channel":"chat:a"}"#),
+    ] {
+        let error = ada.call(verb, request)["error"].clone();
+        assert_eq!(
+            error,
+            json!({"code": 100, "message": "the engine is away, try again in 1500 ms", "temporary": true,
+                "retry_after": 1500}),
+            "{verb}"
+        );
+    }
+    world.engine.set_away(false);
+    ada.subscribe("chat:b");
+    assert_eq!(ada.publish("chat:a", "1")["offset"], 1);
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_a_temporary_error() {
+    let world = World::changed(|config| config.client.ping_interval = homing_server::config::Span::ZERO);
+    let mut ada = world.user("ada");
+    ada.subscribe("chat:a");
+    world.engine.hold();
+    let publish = ada.command("publish", r#"{"channel":"chat:a","data":1}"#);
+    let subscribe = ada.command("subscribe", r#"{"channel":"chat:b"}"#);
+    world.pass(&mut [&mut ada], 5000);
+    for id in [publish, subscribe] {
+        let reply = ada.reply(id).unwrap();
+        assert_eq!((&reply["error"]["code"], &reply["error"]["temporary"]), (&json!(100), &json!(true)));
+    }
+    world.engine.stop_holding();
+    // It was carried out all the same, and the attempt that failed is no obstacle.
+    assert_eq!(ada.data(), [1]);
+    ada.subscribe("chat:b");
+}
+
+#[test]
+fn commands_to_a_channel_wait_until_it_is_subscribed() {
+    let world = World::new();
+    world.engine.hold();
+    let mut ada = world.user("ada");
+    ada.send(
+        "{\"id\":10,\"subscribe\":{\"channel\":\"chat:a\"}}\n{\"id\":11,\"publish\":{\"channel\":\"chat:a\",\"data\":1}}\n\
+         {\"id\":12,\"rpc\":{\"method\":\"none\"}}",
+    );
+    assert!(!ada.is_read());
+    ada.send(r#"{"id":13,"ping":{}}"#);
+    assert!(ada.all().is_empty());
+    world.engine.stop_holding();
+    let ids: Vec<_> = ada.all().iter().filter_map(|reply| reply["id"].as_u64()).collect();
+    assert_eq!(ids, [10, 11, 12, 13]);
+    assert!(ada.is_read());
+}
+
+#[test]
+fn publishes_need_not_wait_for_each_other_and_keep_their_order() {
+    let world = World::new();
+    let mut ada = world.user("ada");
+    ada.subscribe("chat:a");
+    world.engine.hold();
+    let ids: Vec<_> =
+        (1..=5).map(|n| ada.command("publish", &format!(r#"{{"channel":"chat:a","data":{n}}}"#))).collect();
+    assert!(ada.is_read());
+    world.engine.stop_holding();
+    let acks: Vec<_> =
+        ids.into_iter().map(|id| ada.reply(id).unwrap()["publish"]["offset"].clone()).collect();
+    assert_eq!(acks, [1, 2, 3, 4, 5]);
+    assert_eq!(ada.data(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_client_that_asks_faster_than_the_engine_answers_is_read_no_further() {
+    let world = World::new();
+    let mut ada = world.user("ada");
+    world.engine.hold();
+    let commands: Vec<_> =
+        (10..200).map(|id| format!(r#"{{"id":{id},"publish":{{"channel":"plain","data":{id}}}}}"#)).collect();
+    ada.send(&commands.join("\n"));
+    assert!(!ada.is_read());
+    for _ in 0..4 {
+        world.engine.release();
+        ada.turn();
+    }
+    let ids: Vec<_> = ada.all().iter().filter_map(|reply| reply["id"].as_u64()).collect();
+    assert_eq!(ids, (10..200).collect::<Vec<_>>());
+    assert!(ada.is_read());
+}
