@@ -2,6 +2,7 @@
 
 import type { Bridge, Host } from "./bridge.js";
 import { RealtimeError } from "./errors.js";
+import { CANCEL } from "./verbs.generated.js";
 import { toError, type WireResult } from "./wire.js";
 
 interface Pending {
@@ -35,7 +36,7 @@ export class Calls {
         fail(signal?.reason);
         if (sent !== undefined) {
           this.#pending.delete(sent);
-          this.#bridge.run((host) => host.cancel(sent));
+          this.#bridge.run((host) => host.tell(CANCEL, "", "", sent, 0));
         }
       };
       const finish = (): boolean => {
@@ -88,4 +89,4 @@ export class Calls {
 
 /** Why the module refused the last call. */
 export const refusal = (host: Host): RealtimeError =>
-  toError(JSON.parse(host.refusal()) as Parameters<typeof toError>[0]);
+  toError(JSON.parse(host.said()) as Parameters<typeof toError>[0]);

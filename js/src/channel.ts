@@ -25,6 +25,7 @@ import type {
   SubscriptionState,
   Undo,
 } from "./types.js";
+import { PRESENCE, PRESENCE_STATS, PUBLISH } from "./verbs.generated.js";
 import { toInfo, type AppChannelEvent, type WireInfo } from "./wire.js";
 
 /** Who is in a channel, as the server knows it. Reading never subscribes. */
@@ -68,8 +69,8 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
     this.#options = options;
     this.#emitter = new Emitter(home.failed);
     this.presence = {
-      get: (options) => this.#ask((host) => host.presence(name), members, options?.signal),
-      stats: (options) => this.#ask((host) => host.presenceStats(name), (stats: PresenceStats) => stats, options?.signal),
+      get: (options) => this.#ask((host) => host.tell(PRESENCE, name, "", 0, 0), members, options?.signal),
+      stats: (options) => this.#ask((host) => host.tell(PRESENCE_STATS, name, "", 0, 0), (stats: PresenceStats) => stats, options?.signal),
     };
     this.#member = {
       deliver: (event) => this.#deliver(event),
@@ -118,7 +119,7 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
   async publish(data: MessageOf<S>, options?: CallOptions): Promise<PublishAck> {
     const text = json(data);
     return await this.#ask(
-      (host) => host.publish(this.name, text),
+      (host) => host.tell(PUBLISH, this.name, text, 0, 0),
       (ack: { position: PublishAck | null; time: number }) => ({
         epoch: ack.position?.epoch ?? "",
         offset: ack.position?.offset ?? 0,

@@ -16,11 +16,13 @@ import {
   type ChannelOptions,
   type ClientOptions,
   type Endpoints,
+  type FlatOptions,
   type SocketLike,
 } from "./options.js";
 import { Providers } from "./providers.js";
 import { Registry, type JoinOptions } from "./registry.js";
 import type { CallOptions, ChannelSchema, ClientEvents, ConnectionState, Health, LoadSource, Undo } from "./types.js";
+import { CLOSE, CONNECT, DISCONNECT, RPC, SEND, SOCKET_FAILED } from "./verbs.generated.js";
 import { toError, type WireConnection, type WireEvent } from "./wire.js";
 
 /** How to close. */
@@ -100,7 +102,7 @@ export class BaseClient {
     }
     this.#bridge.run((host) => {
       // The app may have changed its mind while the module was loading.
-      if (this.#wanted && host.connect() < 0) this.#report(refusal(host));
+      if (this.#wanted && host.tell(CONNECT, "", "", 0, 0) < 0) this.#report(refusal(host));
     });
   }
 
@@ -109,7 +111,7 @@ export class BaseClient {
     if (this.#over) return;
     this.#wanted = false;
     if (!this.#bridge.host && this.#state.status === "connecting") this.#rest(2, "disconnect called");
-    this.#bridge.run((host) => host.disconnect());
+    this.#bridge.run((host) => host.tell(DISCONNECT, "", "", 0, 0));
   }
 
   /** Ends the client for good and frees everything. Resolves when it is closed; never rejects. */
@@ -118,7 +120,7 @@ export class BaseClient {
       this.#closed = resolve;
       if (this.#over) resolve();
       else if (!this.#bridge.host) this.#end(RealtimeError.of("closed"));
-      else this.#bridge.run((host) => host.close(options.flush ?? 0));
+      else this.#bridge.run((host) => host.tell(CLOSE, "", "", options.flush ?? 0, 0));
     });
     return this.#closing;
   }
@@ -140,6 +142,7 @@ export class BaseClient {
   channel<S extends ChannelSchema = ChannelSchema>(name: string, options: ChannelOptions = {}): Channel<S> {
     checkChannelName(name);
     const { token = "", data, since, getToken } = options;
+    if (token.includes("\n")) throw RealtimeError.of("invalid_option", "a token has no line breaks");
     const join: JoinOptions = {
       token,
       data: data === undefined ? "" : json(data, "data"),
@@ -168,19 +171,19 @@ export class BaseClient {
   /** Calls a procedure of the server. */
   async rpc<R = unknown>(method: string, data: unknown = null, options?: CallOptions): Promise<R> {
     const text = json(data);
-    return await this.#calls.make((host) => host.rpc(method, text), ({ data }: { data: R }) => data, options?.signal);
+    return await this.#calls.make((host) => host.tell(RPC, method, text, 0, 0), ({ data }: { data: R }) => data, options?.signal);
   }
 
   /** Sends a message that the server does not answer; resolves when it was handed to the socket. */
   async send(data: unknown, options?: CallOptions): Promise<void> {
     const text = json(data);
-    await this.#calls.make((host) => host.send(text), () => undefined, options?.signal);
+    await this.#calls.make((host) => host.tell(SEND, "", text, 0, 0), () => undefined, options?.signal);
   }
 
-  #make(glue: Glue, flat: object, emit: (event: string) => void): Host {
-    const entropy = new Uint8Array(32);
-    crypto.getRandomValues(entropy);
-    return new glue.Host(flat, entropy, (url, conn) => this.#open(url, conn), emit);
+  #make(glue: Glue, flat: FlatOptions, emit: (event: string) => void): Host {
+    const entropy = crypto.getRandomValues(new Uint8Array(32));
+    const seed = Array.from(entropy, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return new glue.Host(JSON.stringify({ ...flat, seed }), (url, conn) => this.#open(url, conn), emit);
   }
 
   /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */
@@ -197,7 +200,7 @@ export class BaseClient {
     // Stays for good: some implementations throw an error that nobody listens to.
     socket.onerror = (event: { message?: unknown }) => {
       const { message } = event;
-      if (typeof message === "string") this.#bridge.guard(() => this.#bridge.host?.socketFailed(conn, message));
+      if (typeof message === "string") this.#bridge.guard(() => this.#bridge.host?.tell(SOCKET_FAILED, message, "", conn, 0));
     };
     this.#socket = socket;
     return socket;

@@ -1,4 +1,4 @@
-// Written by the test error_table of sdk-wasm from the core's table; HOMING_UPDATE=1 writes it anew.
+// Written by the test `generated` of sdk-wasm from Rust's table; HOMING_UPDATE=1 writes it anew.
 
 /** By name: number, whether a retry may help, what happened, what to do. */
 export const table = {

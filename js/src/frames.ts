@@ -4,6 +4,7 @@
 
 import type { Bridge } from "./bridge.js";
 import type { ChannelRecord, Registry } from "./registry.js";
+import { FRAME } from "./verbs.generated.js";
 import { toMessage, type WirePublication } from "./wire.js";
 
 interface Line {
@@ -91,7 +92,7 @@ export class Frames {
   }
 
   #slow(conn: number, frame: string): void {
-    this.#bridge.run((host) => host.frame(conn, frame));
+    this.#bridge.run((host) => host.tell(FRAME, frame, "", conn, 0));
   }
 }
 

@@ -8,43 +8,17 @@ declare module "#glue" {
   /** The text of the panic that just ended a call; empty: the trap was not a panic. */
   export function panicText(): string;
   export class Host {
-    constructor(
-      options: object,
-      entropy: Uint8Array,
-      open: (url: string, conn: number) => object,
-      emit: (event: string) => void,
-    );
+    constructor(options: string, open: (url: string, conn: number) => object, emit: (event: string) => void);
     free(): void;
     /** Does what the calls before have asked for; events arrive while it runs. */
     drain(): void;
-    /** Calls answer with a number; below zero: refused, and `refusal` tells why as JSON. */
-    refusal(): string;
-    connect(): number;
-    disconnect(): void;
-    close(flush: number): void;
-    subscribe(
-      channel: string,
-      token: string,
-      data: string,
-      flags: number,
-      epoch: string | undefined,
-      offset: number,
-    ): number;
-    /** Key of the channel that was subscribed last. */
-    key(): number;
-    unsubscribe(handle: number): void;
-    subscription(key: number): string;
-    publish(channel: string, data: string): number;
-    history(channel: string, limit: number, reverse: boolean, epoch: string | undefined, offset: number): number;
-    presence(channel: string): number;
-    presenceStats(channel: string): number;
-    rpc(method: string, data: string): number;
-    send(data: string): number;
-    cancel(request: number): void;
-    tokenProvided(request: number, token: string, failure: number): void;
-    endpointsResolved(request: number, endpoints: string, failure: string | undefined): void;
-    socketFailed(conn: number, text: string): void;
-    frame(conn: number, text: string): void;
+    /**
+     * Tells it one thing; the verbs stand in verbs.generated.ts with what they take. Gives the id of a call or
+     * the handle of a subscription; below zero: refused.
+     */
+    tell(verb: number, one: string, two: string, number: number, offset: number): number;
+    /** Why the last call was refused, or how the channel stands that was subscribed last, as JSON. */
+    said(): string;
     /** Takes `count` publications from `offset` on (0: without offsets); answers how many it took. */
     advance(conn: number, channel: number, offset: number, count: number): number;
   }

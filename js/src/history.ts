@@ -2,6 +2,7 @@
 
 import type { Host } from "./bridge.js";
 import type { ChannelMessage, HistoryOptions, HistoryPage, Position } from "./types.js";
+import { HISTORY, HISTORY_REVERSE } from "./verbs.generated.js";
 import { toMessage, type WirePublication } from "./wire.js";
 
 type Ask = <T, R>(send: (host: Host) => number, decode: (result: R) => T, signal: AbortSignal | undefined) => Promise<T>;
@@ -15,7 +16,7 @@ interface Result {
 export const readHistory = <M>(channel: string, options: HistoryOptions, ask: Ask): Promise<HistoryPage<M>> => {
   const { limit = -1, since, reverse = false, signal } = options;
   return ask(
-    (host) => host.history(channel, limit, reverse, since?.epoch, since?.offset ?? 0),
+    (host) => host.tell(reverse ? HISTORY_REVERSE : HISTORY, channel, since?.epoch ?? "", limit, since?.offset ?? 0),
     ({ position, messages }: Result) => {
       const epoch = position?.epoch ?? "";
       const shown: readonly ChannelMessage<M>[] = messages.map((message) => toMessage<M>(message, epoch));

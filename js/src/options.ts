@@ -133,8 +133,8 @@ const numbers = [
 const texts = ["token", "name", "version"] as const;
 const others = ["getToken", "data", "WebSocket", "openSocket", "module"];
 
-/** The client's options as the module reads them: one flat object without functions. */
-export type FlatOptions = Record<string, string | number | boolean | readonly string[]>;
+/** The client's options as the module reads them: texts by name. */
+export type FlatOptions = Record<string, string>;
 
 const invalid = (what: string): RealtimeError => RealtimeError.of("invalid_option", what);
 
@@ -144,21 +144,20 @@ export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptio
     const known: readonly string[] = [...numbers, ...texts, ...others];
     if (!known.includes(key)) throw invalid(`there is no option ${key}`);
   }
-  const flat: FlatOptions = {
-    endpoints: typeof endpoints === "function" ? [] : typeof endpoints === "string" ? [endpoints] : [...endpoints],
-    resolvesEndpoints: typeof endpoints === "function",
-    providesTokens: options.getToken !== undefined,
-    data: options.data === undefined ? "" : json(options.data, "data"),
-    name: "homing-js",
-  };
-  if (typeof endpoints !== "function") {
-    const list = flat.endpoints as readonly unknown[];
+  const flat: FlatOptions = { name: "homing-js" };
+  if (options.getToken) flat["providesTokens"] = "1";
+  if (options.data !== undefined) flat["data"] = json(options.data, "data");
+  if (typeof endpoints === "function") {
+    flat["resolvesEndpoints"] = "1";
+  } else {
+    const list: readonly unknown[] = typeof endpoints === "string" ? [endpoints] : endpoints;
     if (list.length === 0) throw invalid("at least one url is needed");
     for (const url of list) {
-      if (typeof url !== "string" || !/^wss?:\/\//i.test(url)) {
+      if (typeof url !== "string" || !/^wss?:\/\/\S+$/i.test(url)) {
         throw invalid(`a url must begin with ws:// or wss://, not ${String(url)}`);
       }
     }
+    flat["endpoints"] = list.join("\n");
   }
   for (const key of texts) {
     const value = options[key];
@@ -172,7 +171,7 @@ export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptio
     if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
       throw invalid(`${key} must be a whole number from 0 to 2147483647, not ${String(value)}`);
     }
-    flat[key] = value;
+    flat[key] = String(value);
   }
   return flat;
 };

@@ -4,10 +4,13 @@
 import type { Bridge, Host } from "./bridge.js";
 import type { ClientOptions, Endpoints } from "./options.js";
 import type { ChannelRecord } from "./registry.js";
-
-const PROVIDED = 0;
-const FORBIDDEN = 1;
-const FAILED = 2;
+import {
+  ENDPOINTS_FAILED,
+  ENDPOINTS_RESOLVED,
+  TOKEN_FAILED,
+  TOKEN_FORBIDDEN,
+  TOKEN_PROVIDED,
+} from "./verbs.generated.js";
 
 export class Providers {
   readonly #bridge: Bridge;
@@ -30,13 +33,13 @@ export class Providers {
         return record?.options.provider?.({ channel: name, signal });
       },
       (host, token) => {
-        if (typeof token === "string") host.tokenProvided(id, token, PROVIDED);
-        else host.tokenProvided(id, "the provider gave no text", FAILED);
+        if (typeof token === "string") host.tell(TOKEN_PROVIDED, token, "", id, 0);
+        else host.tell(TOKEN_FAILED, "the provider gave no text", "", id, 0);
       },
       (host, error) => {
         // By name, so that an error made by another copy of the package counts too.
         const forbidden = error instanceof Error && error.name === "token_forbidden";
-        host.tokenProvided(id, textOf(error), forbidden ? FORBIDDEN : FAILED);
+        host.tell(forbidden ? TOKEN_FORBIDDEN : TOKEN_FAILED, textOf(error), "", id, 0);
       },
     );
   }
@@ -49,9 +52,9 @@ export class Providers {
       () => (typeof endpoints === "function" ? endpoints({ signal }) : endpoints),
       (host, found) => {
         const list = typeof found === "string" ? [found] : Array.isArray(found) ? found.map(String) : [];
-        host.endpointsResolved(id, list.join("\n"), undefined);
+        host.tell(ENDPOINTS_RESOLVED, list.join("\n"), "", id, 0);
       },
-      (host, error) => host.endpointsResolved(id, "", textOf(error)),
+      (host, error) => host.tell(ENDPOINTS_FAILED, textOf(error), "", id, 0),
     );
   }
 

@@ -5,12 +5,13 @@ import type { Bridge } from "./bridge.js";
 import { refusal } from "./calls.js";
 import { RealtimeError } from "./errors.js";
 import type { ServerChannelEvent, SubscriptionState } from "./types.js";
+import { SUBSCRIBE, UNSUBSCRIBE } from "./verbs.generated.js";
 import {
   toChannelEvent,
   toError,
   type AppChannelEvent,
   type WireChannelEvent,
-  type WireSnapshot,
+  type WireStanding,
 } from "./wire.js";
 
 /** A handle, as the registry sees it. */
@@ -87,18 +88,19 @@ export class Registry {
       (host) => {
         if (left) return;
         const { token, data, flags, epoch, offset } = options;
-        const made = host.subscribe(name, token, data, flags, epoch, offset);
+        const made = host.tell(SUBSCRIBE, name, `${token}\n${data}\n${epoch ?? ""}`, flags, offset);
         if (made < 0) {
           this.#refused(joined, refusal(host));
           return;
         }
         handle = made;
-        const key = host.key();
+        const standing = JSON.parse(host.said()) as WireStanding;
+        const key = standing.key;
         if (joined.key !== key) {
           if (joined.key !== undefined) this.#byKey.delete(joined.key);
           joined.key = key;
           this.#byKey.set(key, joined);
-          this.#adopt(joined, JSON.parse(host.subscription(key)) as WireSnapshot);
+          this.#adopt(joined, standing);
         }
       },
       (error) => this.#refused(joined, error),
@@ -109,7 +111,7 @@ export class Registry {
       joined.members = joined.members.filter((other) => other !== member);
       if (joined.members.length === 0) this.#forget(joined);
       const known = handle;
-      if (known !== undefined) this.#bridge.run((host) => host.unsubscribe(known));
+      if (known !== undefined) this.#bridge.run((host) => host.tell(UNSUBSCRIBE, "", "", known, 0));
     };
     return { record: joined, leave };
   }
@@ -181,7 +183,7 @@ export class Registry {
   }
 
   /** A handle joined a channel that the module had already, or that it has just begun to subscribe. */
-  #adopt(record: ChannelRecord, snapshot: WireSnapshot): void {
+  #adopt(record: ChannelRecord, snapshot: WireStanding): void {
     const { status, position, data, retention } = snapshot;
     this.#server.delete(record.key ?? -1);
     if (status !== "subscribed") return;

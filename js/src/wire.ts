@@ -93,8 +93,9 @@ export type WireEvent =
   | { e: "token"; id: number; channel: string | null }
   | { e: "resolve"; id: number };
 
-/** What a subscription stands at. */
-export interface WireSnapshot {
+/** How a channel stands that was just subscribed. */
+export interface WireStanding {
+  key: number;
   status: "unsubscribed" | "subscribing" | "subscribed";
   position: Position | null;
   data: unknown;

@@ -115,7 +115,7 @@ impl RealtimeClient {
             return;
         }
         let channels = &self.channels;
-        let ready = self.calls.table.keys_where(|call| {
+        let ready = self.calls.table.keys_where(&mut |call| {
             call.command.is_none() && (call.channel.is_empty() || !channels.is_joining(&call.channel))
         });
         for id in ready {
@@ -208,7 +208,7 @@ impl RealtimeClient {
     pub(crate) fn calls_lost(&mut self) {
         self.calls.waiters.clear();
         let mut lost = Vec::new();
-        for id in self.calls.table.keys_where(|call| call.command.is_some()) {
+        for id in self.calls.table.keys_where(&mut |call| call.command.is_some()) {
             match self.calls.table.get_mut(id) {
                 Some(call) if call.body.is_a_question() => {
                     call.command = None;
@@ -224,7 +224,7 @@ impl RealtimeClient {
 
     pub(crate) fn on_calls_due(&mut self) {
         let now = self.now;
-        for id in self.calls.table.keys_where(|call| call.deadline <= now) {
+        for id in self.calls.table.keys_where(&mut |call| call.deadline <= now) {
             self.give_up(id, ErrorCode::NotSent);
         }
     }
@@ -242,7 +242,7 @@ impl RealtimeClient {
 
     /// The client is over. What the server may have acted on has an unknown end, a question has none.
     pub(crate) fn give_up_all(&mut self) {
-        for id in self.calls.table.keys_where(|_| true) {
+        for id in self.calls.table.keys_where(&mut |_| true) {
             let acts = |call: &Call| call.command.is_some() && !call.body.is_a_question();
             let unknown = self.calls.table.get(id).is_some_and(acts);
             let code = if unknown { ErrorCode::OutcomeUnknown } else { ErrorCode::Closed };
@@ -252,7 +252,7 @@ impl RealtimeClient {
 
     /// What waits to be sent will not be: the app said so.
     pub(crate) fn give_up_unsent(&mut self) {
-        for id in self.calls.table.keys_where(|call| call.command.is_none()) {
+        for id in self.calls.table.keys_where(&mut |call| call.command.is_none()) {
             self.give_up(id, ErrorCode::Disconnected);
         }
     }

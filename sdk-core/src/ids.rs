@@ -5,6 +5,15 @@ macro_rules! ids {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub $type);
+
+        impl crate::table::Key for $name {
+            fn to_number(self) -> u32 {
+                self.0
+            }
+            fn from_number(number: u32) -> Self {
+                Self(number)
+            }
+        }
     )+};
 }
 

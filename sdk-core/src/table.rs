@@ -1,62 +1,101 @@
-//! A map as a sorted list: small code, stable order, fast enough for the hundreds that a client holds.
+//! A map as two sorted lists: small code, stable order, fast enough for the hundreds that a client holds. The
+//! keys lie apart so that all maps share one search.
 
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K, V>(Vec<(K, V)>);
+pub(crate) struct Table<K, V> {
+    keys: Vec<u32>,
+    values: Vec<V>,
+    key: PhantomData<K>,
+}
 
-impl<K, V> Default for Table<K, V> {
-    fn default() -> Self {
-        Self(Vec::new())
+/// A number in a newtype, or bare.
+pub(crate) trait Key: Copy {
+    fn to_number(self) -> u32;
+    fn from_number(number: u32) -> Self;
+}
+
+impl Key for u32 {
+    fn to_number(self) -> u32 {
+        self
+    }
+    fn from_number(number: u32) -> Self {
+        number
     }
 }
 
-impl<K: Ord + Copy, V> Table<K, V> {
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self { keys: Vec::new(), values: Vec::new(), key: PhantomData }
+    }
+}
+
+#[inline(never)]
+fn find(keys: &[u32], key: u32) -> Result<usize, usize> {
+    // Keys mostly grow, so what is asked for is mostly new.
+    match keys.last() {
+        Some(last) if *last < key => Err(keys.len()),
+        _ => keys.binary_search(&key),
+    }
+}
+
+impl<K: Key, V> Table<K, V> {
     fn find(&self, key: K) -> Result<usize, usize> {
-        // Keys mostly grow, so what is asked for is mostly new.
-        match self.0.last() {
-            Some((last, _)) if *last < key => Err(self.0.len()),
-            _ => self.0.binary_search_by(|(other, _)| other.cmp(&key)),
-        }
+        find(&self.keys, key.to_number())
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
         match self.find(key) {
-            Ok(at) => self.0[at].1 = value,
-            Err(at) => self.0.insert(at, (key, value)),
+            Ok(at) => self.values[at] = value,
+            Err(at) => {
+                self.keys.insert(at, key.to_number());
+                self.values.insert(at, value);
+            }
         }
     }
 
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
-        self.find(key).ok().map(|at| self.0.remove(at).1)
+        let at = self.find(key).ok()?;
+        self.keys.remove(at);
+        Some(self.values.remove(at))
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&V> {
-        self.find(key).ok().map(|at| &self.0[at].1)
+        self.values.get(self.find(key).ok()?)
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        self.find(key).ok().map(|at| &mut self.0[at].1)
+        let at = self.find(key).ok()?;
+        self.values.get_mut(at)
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.0.iter().map(|(_, value)| value)
+        self.values.iter()
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.0.iter_mut().map(|(_, value)| value)
+        self.values.iter_mut()
     }
 
     /// The keys of the values that `which` picks, ascending; a copy, so that the table may change meanwhile.
-    pub(crate) fn keys_where(&self, mut which: impl FnMut(&V) -> bool) -> Vec<K> {
-        self.0.iter().filter(|(_, value)| which(value)).map(|(key, _)| *key).collect()
+    pub(crate) fn keys_where(&self, which: &mut dyn FnMut(&V) -> bool) -> Vec<K> {
+        let mut picked = Vec::new();
+        for (key, value) in self.keys.iter().zip(&self.values) {
+            if which(value) {
+                picked.push(K::from_number(*key));
+            }
+        }
+        picked
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.keys.clear();
+        self.values.clear();
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 }

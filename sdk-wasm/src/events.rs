@@ -2,8 +2,8 @@
 //! payload is embedded as it came. Only what is rare passes here.
 
 use homing_core::{
-    ChannelEvent, ClientInfo, ConnectionState, Error, Event, Instant, Json, Message, Position, Reason,
-    RequestId, Response, Subscribed, SubscriptionSnapshot, SubscriptionState,
+    ChannelEvent, ChannelKey, ClientInfo, ConnectionState, Error, Event, Instant, Json, Message, Position,
+    Reason, RequestId, Response, Subscribed, SubscriptionSnapshot, SubscriptionState,
     wire::{Retention, json::encode_text},
 };
 
@@ -113,9 +113,10 @@ pub(crate) fn refusal(error: &Error) -> String {
     object(|object| write_error(object, error))
 }
 
-/// A subscription as it stands.
-pub(crate) fn snapshot(snapshot: &SubscriptionSnapshot) -> String {
+/// A channel that was just joined, as it stands.
+pub(crate) fn standing(key: ChannelKey, snapshot: &SubscriptionSnapshot) -> String {
     object(|object| {
+        object.number("key", key.0.into());
         object.text(
             "status",
             match snapshot.state {
@@ -343,7 +344,7 @@ fn write_response(object: &mut Object<'_>, response: &Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use homing_core::{ChannelKey, ErrorCode, Gap, GapReason};
+    use homing_core::{ErrorCode, Gap, GapReason};
 
     #[test]
     fn an_event_is_one_json_object_with_the_payload_as_it_came() {

@@ -5,10 +5,12 @@
 
 use crate::{
     clock::{Clock, Reading},
-    events, options,
+    events,
+    options::{Options, lines},
     page::Page,
     socket::{Said, Socket},
     timer::Timer,
+    verb::Verb,
 };
 use homing_core::{
     ChannelKey, ConnId, ConnectionState, Duration, EndpointRequestId, Error, Event, HandleId, HistoryQuery,
@@ -21,7 +23,7 @@ use std::{
 };
 use wasm_bindgen::prelude::*;
 
-/// A call was refused; [`Host::refusal`] tells why.
+/// A call was refused; [`Host::said`] tells why.
 const REFUSED: f64 = -1.0;
 
 /// One client in a page, a worker or Node.
@@ -39,32 +41,19 @@ struct Inner {
     socket: RefCell<Option<Socket>>,
     timer: RefCell<Option<Timer>>,
     page: RefCell<Option<Page>>,
-    refusal: RefCell<String>,
-    key: Cell<u32>,
+    said: RefCell<String>,
 }
 
 #[wasm_bindgen]
 impl Host {
     /// A client that does nothing yet. `open(url, conn)` makes a socket and listens to its messages and errors;
     /// `emit(text)` takes one event. Neither may throw, `open` apart: that counts as a socket that closed.
-    ///
-    /// # Errors
-    /// The name of an option that makes no sense.
     #[wasm_bindgen(constructor)]
-    pub fn new(
-        options: &str,
-        entropy: &[u8],
-        open: js_sys::Function,
-        emit: js_sys::Function,
-    ) -> Result<Self, String> {
-        let config = options::config(options)?;
-        let mut seed = [0; 32];
-        for (slot, byte) in seed.iter_mut().zip(entropy) {
-            *slot = *byte;
-        }
+    pub fn new(options: &str, open: js_sys::Function, emit: js_sys::Function) -> Self {
+        let Options { config, seed } = Options::read(options).expect("the page has checked the options");
         let clock = Clock::start();
         let now = clock.read().now;
-        Ok(Self {
+        Self {
             inner: Rc::new(Inner {
                 core: RefCell::new(RealtimeClient::new(config, seed, now)),
                 clock,
@@ -74,10 +63,9 @@ impl Host {
                 socket: RefCell::default(),
                 timer: RefCell::default(),
                 page: RefCell::default(),
-                refusal: RefCell::default(),
-                key: Cell::new(0),
+                said: RefCell::default(),
             }),
-        })
+        }
     }
 
     /// Carries out what the calls before have asked for. Within another drain it returns at once.
@@ -85,158 +73,16 @@ impl Host {
         self.inner.drain();
     }
 
-    /// Why the last call was refused, as JSON.
-    pub fn refusal(&self) -> String {
-        self.inner.refusal.take()
+    /// Tells the core one thing; [`Verb`] says what and with which arguments. Calls give their id and
+    /// subscriptions their handle; below zero: refused. [`said`](Self::said) has what more there is to say.
+    pub fn tell(&self, verb: u32, one: &str, two: &str, number: f64, offset: f64) -> f64 {
+        let verb = Verb::from_number(verb).expect("the page has the same table of verbs");
+        self.inner.tell(verb, one, two, number, offset)
     }
 
-    /// Wants to be connected; below zero: refused.
-    pub fn connect(&self) -> f64 {
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer(core.connect(now).map(|()| 0))
-    }
-
-    /// Wants to be disconnected.
-    pub fn disconnect(&self) {
-        let (mut core, now) = self.inner.enter();
-        core.disconnect(now);
-    }
-
-    /// Ends the client; calls under way may settle for `flush` milliseconds.
-    pub fn close(&self, flush: f64) {
-        let (mut core, now) = self.inner.enter();
-        core.close(now, Duration::from_millis(flush as u64));
-    }
-
-    /// One more interest in a channel; gives the handle, and [`key`](Self::key) the channel. `flags`: 1 provides
-    /// tokens, 2 positioned, 4 recoverable, 8 joins and leaves, 16 recovery of the newest only.
-    pub fn subscribe(
-        &self,
-        channel: &str,
-        token: String,
-        data: String,
-        flags: u32,
-        epoch: Option<String>,
-        offset: f64,
-    ) -> f64 {
-        let has = |flag: u32| flags & flag != 0;
-        let options = SubscribeOptions {
-            token: token.into(),
-            provides_tokens: has(1),
-            data: data.into(),
-            positioned: has(2),
-            recoverable: has(4),
-            join_leave: has(8),
-            recovery: if has(16) { Recovery::Cache } else { Recovery::Stream },
-            since: position(epoch, offset),
-        };
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer(core.subscribe(now, channel, &options).map(|(handle, key)| {
-            self.inner.key.set(key.0);
-            handle.0
-        }))
-    }
-
-    /// Key of the channel that was subscribed last.
-    pub fn key(&self) -> u32 {
-        self.inner.key.get()
-    }
-
-    /// Gives an interest up.
-    pub fn unsubscribe(&self, handle: u32) {
-        let (mut core, now) = self.inner.enter();
-        core.unsubscribe(now, HandleId(handle));
-    }
-
-    /// A channel as it stands, as JSON.
-    pub fn subscription(&self, key: u32) -> String {
-        events::snapshot(&self.inner.core.borrow().subscription(ChannelKey(key)))
-    }
-
-    /// Publishes one JSON value; gives the call's id.
-    pub fn publish(&self, channel: &str, data: &str) -> f64 {
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer_request(core.publish(now, channel, data))
-    }
-
-    /// Asks for a page of history; gives the call's id.
-    pub fn history(
-        &self,
-        channel: &str,
-        limit: i32,
-        reverse: bool,
-        epoch: Option<String>,
-        offset: f64,
-    ) -> f64 {
-        let query = HistoryQuery { limit, since: position(epoch, offset), reverse };
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer_request(core.history(now, channel, &query))
-    }
-
-    /// Asks who is in a channel; gives the call's id.
-    pub fn presence(&self, channel: &str) -> f64 {
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer_request(core.presence(now, channel))
-    }
-
-    /// Asks how many are in a channel; gives the call's id.
-    #[wasm_bindgen(js_name = presenceStats)]
-    pub fn presence_stats(&self, channel: &str) -> f64 {
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer_request(core.presence_stats(now, channel))
-    }
-
-    /// Calls a procedure of the server; gives the call's id.
-    pub fn rpc(&self, method: &str, data: &str) -> f64 {
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer_request(core.rpc(now, method, data))
-    }
-
-    /// Sends a message without an answer; gives the call's id.
-    pub fn send(&self, data: &str) -> f64 {
-        let (mut core, now) = self.inner.enter();
-        self.inner.answer_request(core.send(now, data))
-    }
-
-    /// Stops waiting for a call.
-    pub fn cancel(&self, request: u32) {
-        let (mut core, now) = self.inner.enter();
-        core.cancel(now, RequestId(request));
-    }
-
-    /// Answers a question for a token. `failure`: 0 none, 1 forbidden, 2 another; `text` is the token or why.
-    #[wasm_bindgen(js_name = tokenProvided)]
-    pub fn token_provided(&self, request: u32, text: String, failure: u32) {
-        let text = text.into();
-        let token = match failure {
-            0 => Ok(text),
-            1 => Err(TokenRefusal::Forbidden(text)),
-            _ => Err(TokenRefusal::Failed(text)),
-        };
-        self.inner.hear(Input::TokenProvided { request: TokenRequestId(request), token });
-    }
-
-    /// Answers a question for endpoints: one a line, or why there are none.
-    #[wasm_bindgen(js_name = endpointsResolved)]
-    pub fn endpoints_resolved(&self, request: u32, endpoints: &str, failure: Option<String>) {
-        let endpoints = match failure {
-            Some(why) => Err(why.into()),
-            None => Ok(endpoints.lines().map(Into::into).collect()),
-        };
-        self.inner.hear(Input::EndpointsResolved { request: EndpointRequestId(request), endpoints });
-    }
-
-    /// A frame, or what is left of one, on the ordinary lane.
-    pub fn frame(&self, conn: u32, text: &str) {
-        self.inner.hear(Input::FrameReceived { conn: ConnId(conn), text });
-    }
-
-    /// Why a socket is about to close, in the words of its implementation.
-    #[wasm_bindgen(js_name = socketFailed)]
-    pub fn socket_failed(&self, conn: u32, text: String) {
-        if let Some(socket) = self.inner.socket.borrow().as_ref().filter(|socket| socket.conn().0 == conn) {
-            socket.set_error(text);
-        }
+    /// Why the last call was refused, or how the channel stands that was subscribed last, as JSON.
+    pub fn said(&self) -> String {
+        self.inner.said.take()
     }
 
     /// The fast lane: takes `count` publications of one channel from `offset` on (0: without offsets) and
@@ -264,8 +110,24 @@ impl Host {
     }
 }
 
-fn position(epoch: Option<String>, offset: f64) -> Option<Position> {
-    epoch.map(|epoch| Position { epoch: epoch.into(), offset: offset as u64 })
+fn position(epoch: &str, offset: f64) -> Option<Position> {
+    (!epoch.is_empty()).then(|| Position { epoch: epoch.into(), offset: offset as u64 })
+}
+
+fn subscribe_options(text: &str, flags: u32, offset: f64) -> SubscribeOptions {
+    let has = |flag: u32| flags & flag != 0;
+    let mut parts = text.splitn(3, '\n');
+    let mut part = || parts.next().unwrap_or_default();
+    SubscribeOptions {
+        token: part().into(),
+        provides_tokens: has(1),
+        data: part().into(),
+        positioned: has(2),
+        recoverable: has(4),
+        join_leave: has(8),
+        recovery: if has(16) { Recovery::Cache } else { Recovery::Stream },
+        since: position(part(), offset),
+    }
 }
 
 impl Inner {
@@ -282,20 +144,86 @@ impl Inner {
         (core, now)
     }
 
-    /// What JavaScript gets for a call: its id, or [`REFUSED`].
-    #[inline(never)]
-    fn answer(&self, result: Result<u32, Error>) -> f64 {
-        match result {
-            Ok(id) => id.into(),
-            Err(error) => {
-                self.refusal.replace(events::refusal(&error));
-                REFUSED
+    fn tell(&self, verb: Verb, one: &str, two: &str, number: f64, offset: f64) -> f64 {
+        let id = number as u32;
+        let input = match verb {
+            Verb::TokenProvided => {
+                Input::TokenProvided { request: TokenRequestId(id), token: Ok(one.into()) }
             }
-        }
+            Verb::TokenFailed => {
+                let token = Err(TokenRefusal::Failed(one.into()));
+                Input::TokenProvided { request: TokenRequestId(id), token }
+            }
+            Verb::TokenForbidden => {
+                let token = Err(TokenRefusal::Forbidden(one.into()));
+                Input::TokenProvided { request: TokenRequestId(id), token }
+            }
+            Verb::EndpointsResolved => {
+                Input::EndpointsResolved { request: EndpointRequestId(id), endpoints: Ok(lines(one)) }
+            }
+            Verb::EndpointsFailed => {
+                Input::EndpointsResolved { request: EndpointRequestId(id), endpoints: Err(one.into()) }
+            }
+            Verb::Frame => Input::FrameReceived { conn: ConnId(id), text: one },
+            Verb::SocketFailed => {
+                if let Some(socket) = self.socket.borrow().as_ref().filter(|socket| socket.conn().0 == id) {
+                    socket.set_error(one.into());
+                }
+                return 0.0;
+            }
+            _ => {
+                return match self.order(verb, one, two, number, offset) {
+                    Ok(id) => id.into(),
+                    Err(error) => {
+                        self.said.replace(events::refusal(&error));
+                        REFUSED
+                    }
+                };
+            }
+        };
+        self.hear(input);
+        0.0
     }
 
-    fn answer_request(&self, result: Result<RequestId, Error>) -> f64 {
-        self.answer(result.map(|request| request.0))
+    /// An order of the app.
+    fn order(&self, verb: Verb, one: &str, two: &str, number: f64, offset: f64) -> Result<u32, Error> {
+        let (mut core, now) = self.enter();
+        let id = number as u32;
+        let request = match verb {
+            Verb::Connect => return core.connect(now).map(|()| 0),
+            Verb::Disconnect => {
+                core.disconnect(now);
+                return Ok(0);
+            }
+            Verb::Close => {
+                core.close(now, Duration::from_millis(number as u64));
+                return Ok(0);
+            }
+            Verb::Subscribe => {
+                let (handle, key) = core.subscribe(now, one, &subscribe_options(two, id, offset))?;
+                self.said.replace(events::standing(key, &core.subscription(key)));
+                return Ok(handle.0);
+            }
+            Verb::Unsubscribe => {
+                core.unsubscribe(now, HandleId(id));
+                return Ok(0);
+            }
+            Verb::Publish => core.publish(now, one, two),
+            Verb::History | Verb::HistoryReverse => {
+                let reverse = verb == Verb::HistoryReverse;
+                let query = HistoryQuery { limit: number as i32, since: position(two, offset), reverse };
+                core.history(now, one, &query)
+            }
+            Verb::Presence => core.presence(now, one),
+            Verb::PresenceStats => core.presence_stats(now, one),
+            Verb::Rpc => core.rpc(now, one, two),
+            Verb::Send => core.send(now, two),
+            _ => {
+                core.cancel(now, RequestId(id));
+                return Ok(0);
+            }
+        };
+        request.map(|request| request.0)
     }
 
     #[inline(never)]

@@ -16,6 +16,17 @@ mod page;
 mod panic;
 mod socket;
 mod timer;
+mod verb;
 
 pub use host::Host;
 pub use panic::panic_text;
+pub use verb::Verb;
+
+/// A tenth of the size of the default one. Its free list is walked, which is quick for the few blocks that a
+/// client holds.
+#[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "the page calls from one thread only")]
+#[global_allocator]
+static ALLOCATOR: lol_alloc::AssumeSingleThreaded<lol_alloc::FreeListAllocator> =
+    // SAFETY: a module without shared memory runs on one thread.
+    unsafe { lol_alloc::AssumeSingleThreaded::new(lol_alloc::FreeListAllocator::new()) };

@@ -1,69 +1,110 @@
 //! The client's options as JavaScript gives them: the text of one flat JSON object of texts, which the core's
-//! own scanner reads. Durations are milliseconds, addresses stand one a line. What is left out keeps the core's
-//! default; JavaScript has checked names and ranges before.
+//! own scanner reads. Durations are milliseconds, addresses stand one a line, the seed is 64 hexadecimal digits.
+//! What is left out keeps the core's default; JavaScript has checked names and ranges before. (serde-wasm-bindgen
+//! did the same for 15 kB more.)
 
 use homing_core::{
     Config, Duration,
     wire::{Raw, json::text_map},
 };
 
-/// What `text` sets; the name of what is wrong with it, where something is.
-pub(crate) fn config(text: &str) -> Result<Config, String> {
-    let fields = Raw::new(text).and_then(text_map).map_err(|_| "options".to_owned())?;
-    let mut config = Config::default();
-    for (key, value) in &fields {
-        set(&mut config, key, value).ok_or_else(|| key.to_string())?;
-    }
-    Ok(config)
+pub(crate) struct Options {
+    pub(crate) config: Config,
+    pub(crate) seed: [u8; 32],
 }
 
-fn set(config: &mut Config, key: &str, value: &str) -> Option<()> {
-    match key {
-        "endpoints" => config.endpoints = value.lines().map(Into::into).collect(),
-        "token" => config.token = value.into(),
-        "data" => config.data = value.into(),
-        "name" => config.name = value.into(),
-        "version" => config.version = value.into(),
-        "resolvesEndpoints" => config.resolves_endpoints = true,
-        "providesTokens" => config.provides_tokens = true,
-        _ => set_number(config, key, value.parse().ok()?)?,
-    }
-    Some(())
-}
+const DURATIONS: [&str; 13] = [
+    "connectTimeout",
+    "requestTimeout",
+    "providerTimeout",
+    "silenceSlack",
+    "probeTimeout",
+    "backoffFloor",
+    "backoffBase",
+    "backoffCap",
+    "hiddenWait",
+    "stableAfter",
+    "linger",
+    "degradedAfter",
+    "lostAfter",
+];
+const COUNTS: [&str; 4] = ["maxRequests", "maxRequestBytes", "maxMessageBytes", "maxHeld"];
 
-fn set_number(config: &mut Config, key: &str, value: u32) -> Option<()> {
-    let duration = match key {
-        "connectTimeout" => &mut config.connect_timeout,
-        "requestTimeout" => &mut config.request_timeout,
-        "providerTimeout" => &mut config.provider_timeout,
-        "silenceSlack" => &mut config.silence_slack,
-        "probeTimeout" => &mut config.probe_timeout,
-        "backoffFloor" => &mut config.backoff_floor,
-        "backoffBase" => &mut config.backoff_base,
-        "backoffCap" => &mut config.backoff_cap,
-        "hiddenWait" => &mut config.hidden_wait,
-        "stableAfter" => &mut config.stable_after,
-        "linger" => &mut config.linger,
-        "degradedAfter" => &mut config.degraded_after,
-        "lostAfter" => &mut config.lost_after,
-        "repairPage" => {
+impl Options {
+    /// `None` if something in `text` makes no sense.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let fields = Raw::new(text).and_then(text_map).ok()?;
+        let mut options = Self { config: Config::default(), seed: [0; 32] };
+        for (key, value) in &fields {
+            options.set(key, value)?;
+        }
+        Some(options)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+        let config = &mut self.config;
+        match key {
+            "endpoints" => config.endpoints = lines(value),
+            "token" => config.token = value.into(),
+            "data" => config.data = value.into(),
+            "name" => config.name = value.into(),
+            "version" => config.version = value.into(),
+            "resolvesEndpoints" => config.resolves_endpoints = true,
+            "providesTokens" => config.provides_tokens = true,
+            "seed" => {
+                let (digits, _) = value.as_bytes().as_chunks();
+                for (slot, [high, low]) in self.seed.iter_mut().zip(digits) {
+                    *slot = nibble(*high)? << 4 | nibble(*low)?;
+                }
+            }
+            _ => self.set_number(key, value.parse().ok()?)?,
+        }
+        Some(())
+    }
+
+    fn set_number(&mut self, key: &str, value: u32) -> Option<()> {
+        let config = &mut self.config;
+        if let Some(at) = DURATIONS.iter().position(|name| *name == key) {
+            let slots = [
+                &mut config.connect_timeout,
+                &mut config.request_timeout,
+                &mut config.provider_timeout,
+                &mut config.silence_slack,
+                &mut config.probe_timeout,
+                &mut config.backoff_floor,
+                &mut config.backoff_base,
+                &mut config.backoff_cap,
+                &mut config.hidden_wait,
+                &mut config.stable_after,
+                &mut config.linger,
+                &mut config.degraded_after,
+                &mut config.lost_after,
+            ];
+            **slots.into_iter().nth(at).as_mut()? = Duration::from_millis(value.into());
+        } else if let Some(at) = COUNTS.iter().position(|name| *name == key) {
+            let slots = [
+                &mut config.max_requests,
+                &mut config.max_request_bytes,
+                &mut config.max_message_bytes,
+                &mut config.max_held,
+            ];
+            **slots.into_iter().nth(at).as_mut()? = value as usize;
+        } else if key == "repairPage" {
             config.repair_page = value;
-            return Some(());
+        } else {
+            return None;
         }
-        _ => {
-            let count = match key {
-                "maxRequests" => &mut config.max_requests,
-                "maxRequestBytes" => &mut config.max_request_bytes,
-                "maxMessageBytes" => &mut config.max_message_bytes,
-                "maxHeld" => &mut config.max_held,
-                _ => return None,
-            };
-            *count = value as usize;
-            return Some(());
-        }
-    };
-    *duration = Duration::from_millis(value.into());
-    Some(())
+        Some(())
+    }
+}
+
+/// The lines of a text, empty ones apart.
+pub(crate) fn lines(text: &str) -> Vec<Box<str>> {
+    text.split('\n').filter(|line| !line.is_empty()).map(Into::into).collect()
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 #[cfg(test)]
@@ -72,19 +113,20 @@ mod tests {
 
     #[test]
     fn what_is_set_is_set_and_the_rest_keeps_its_default() {
-        let config =
-            config(r#"{"endpoints":"ws://a\nws://b","providesTokens":"1","linger":"7","maxHeld":"9"}"#)
-                .expect("good options");
+        let text =
+            r#"{"endpoints":"ws://a\nws://b","providesTokens":"1","linger":"7","maxHeld":"9","seed":"01ff"}"#;
+        let Options { config, seed } = Options::read(text).expect("good options");
         assert_eq!(config.endpoints.len(), 2);
         assert!(config.provides_tokens && !config.resolves_endpoints);
         assert_eq!((config.linger, config.max_held), (Duration::from_millis(7), 9));
         assert_eq!(config.connect_timeout, Config::default().connect_timeout);
+        assert_eq!((seed[0], seed[1], seed[2]), (1, 255, 0));
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
-        assert_eq!(config(r#"{"linger":"soon"}"#).err().as_deref(), Some("linger"));
-        assert_eq!(config(r#"{"lingers":"7"}"#).err().as_deref(), Some("lingers"));
-        assert_eq!(config("7").err().as_deref(), Some("options"));
+    fn what_makes_no_sense_is_refused() {
+        assert!(Options::read(r#"{"linger":"soon"}"#).is_none());
+        assert!(Options::read(r#"{"lingers":"7"}"#).is_none());
+        assert!(Options::read("7").is_none());
     }
 }

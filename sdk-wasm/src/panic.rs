@@ -12,7 +12,7 @@ thread_local! {
 fn start() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.to_string();
-        TEXT.with(|slot| {
+        let _ = TEXT.try_with(|slot| {
             if let Ok(mut slot) = slot.try_borrow_mut() {
                 *slot = text;
             }
@@ -24,5 +24,8 @@ fn start() {
 #[wasm_bindgen(js_name = panicText)]
 #[must_use]
 pub fn panic_text() -> String {
-    TEXT.with(|slot| slot.try_borrow_mut().map(|mut text| core::mem::take(&mut *text)).unwrap_or_default())
+    TEXT.try_with(|slot| {
+        slot.try_borrow_mut().map(|mut text| core::mem::take(&mut *text)).unwrap_or_default()
+    })
+    .unwrap_or_default()
 }

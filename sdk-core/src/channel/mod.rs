@@ -110,7 +110,7 @@ impl RealtimeClient {
 
     pub(crate) fn on_linger_over(&mut self) {
         let now = self.now;
-        for key in self.channels.keys_where(|channel| channel.linger.is_some_and(|at| at <= now)) {
+        for key in self.channels.keys_where(&mut |channel| channel.linger.is_some_and(|at| at <= now)) {
             self.forget_channel(key);
         }
         // What waited for the subscription need not wait any more.

@@ -47,7 +47,7 @@ impl Registry {
         self.table.values_mut()
     }
 
-    pub(crate) fn keys_where(&self, which: impl FnMut(&Channel) -> bool) -> Vec<ChannelKey> {
+    pub(crate) fn keys_where(&self, which: &mut dyn FnMut(&Channel) -> bool) -> Vec<ChannelKey> {
         self.table.keys_where(which)
     }
 

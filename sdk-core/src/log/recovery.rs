@@ -329,7 +329,9 @@ impl RealtimeClient {
     /// Pages that were not answered in time, and pages whose wait after a failure is over.
     pub(crate) fn on_repair_due(&mut self) {
         let now = self.now;
-        for key in self.channels.keys_where(|channel| channel.repair_deadline().is_some_and(|at| at <= now)) {
+        for key in
+            self.channels.keys_where(&mut |channel| channel.repair_deadline().is_some_and(|at| at <= now))
+        {
             let Some(channel) = self.channels.get_mut(key) else { continue };
             let State::Repairing(repair) = &mut channel.state else { continue };
             match repair.page {

@@ -11,7 +11,9 @@ impl RealtimeClient {
     /// Takes the list of the connect result: it is whole, so what it lacks is gone.
     pub(crate) fn join_server_side(&mut self, subs: &[(Text<'_>, wire::SubscribeResult<'_>)]) {
         let listed: Vec<ChannelKey> = subs.iter().map(|(name, _)| self.server_side_channel(name)).collect();
-        for key in self.channels.keys_where(|channel| channel.server_side && !listed.contains(&channel.key)) {
+        for key in
+            self.channels.keys_where(&mut |channel| channel.server_side && !listed.contains(&channel.key))
+        {
             self.on_server_unsubscribed(key, Reason::new(2000, "no longer subscribed by the server"));
         }
         for (key, (_, result)) in listed.into_iter().zip(subs) {

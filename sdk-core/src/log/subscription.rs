@@ -16,7 +16,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 impl RealtimeClient {
     /// Joins everything that is wanted and not the server's own.
     pub(crate) fn join_all(&mut self) {
-        for key in self.channels.keys_where(|channel| matches!(channel.state, State::Offline)) {
+        for key in self.channels.keys_where(&mut |channel| matches!(channel.state, State::Offline)) {
             self.join(key);
         }
     }
@@ -143,7 +143,7 @@ impl RealtimeClient {
         let now = self.now;
         for key in self
             .channels
-            .keys_where(|channel| matches!(channel.state, State::Waiting { until } if until <= now))
+            .keys_where(&mut |channel| matches!(channel.state, State::Waiting { until } if until <= now))
         {
             self.join(key);
         }
@@ -196,7 +196,7 @@ impl RealtimeClient {
         token: Result<Box<str>, TokenRefusal>,
     ) {
         let key =
-            self.channels.keys_where(|channel| channel.asked.is_some_and(|(asked, _)| asked == request));
+            self.channels.keys_where(&mut |channel| channel.asked.is_some_and(|(asked, _)| asked == request));
         let Some(key) = key.first().copied() else { return };
         let Some(channel) = self.channels.get_mut(key) else { return };
         channel.asked = None;
@@ -230,8 +230,9 @@ impl RealtimeClient {
 
     pub(crate) fn on_channel_tokens_overdue(&mut self) {
         let now = self.now;
-        for key in
-            self.channels.keys_where(|channel| channel.asked.is_some_and(|(_, deadline)| deadline <= now))
+        for key in self
+            .channels
+            .keys_where(&mut |channel| channel.asked.is_some_and(|(_, deadline)| deadline <= now))
         {
             if let Some((request, _)) = self.channels.get(key).and_then(|channel| channel.asked) {
                 self.on_channel_token(request, Err(TokenRefusal::Failed("no answer in time".into())));
@@ -241,7 +242,7 @@ impl RealtimeClient {
 
     pub(crate) fn on_sub_refresh_due(&mut self) {
         let (now, provider_deadline) = (self.now, self.now + self.config.provider_timeout);
-        for key in self.channels.keys_where(|channel| matches!(channel.refresh, Refresh::At(at) | Refresh::Sent { deadline: at } if at <= now))
+        for key in self.channels.keys_where(&mut |channel| matches!(channel.refresh, Refresh::At(at) | Refresh::Sent { deadline: at } if at <= now))
         {
             let Some(channel) = self.channels.get_mut(key) else { continue };
             if let Refresh::Sent { .. } = channel.refresh {

@@ -1,0 +1,42 @@
+// Written by the test `generated` of sdk-wasm from Rust's table; HOMING_UPDATE=1 writes it anew.
+
+/** Wants to be connected. */
+export const CONNECT = 0;
+/** Wants to be disconnected. */
+export const DISCONNECT = 1;
+/** Ends the client; calls under way may settle for `number` milliseconds. */
+export const CLOSE = 2;
+/** One more interest in the channel `one`. `two`: token, data and epoch, one a line. `number`: 1 provides tokens, 2 positioned, 4 recoverable, 8 joins and leaves, 16 recovery of the newest only. Gives the handle; the module then says how the channel stands. */
+export const SUBSCRIBE = 3;
+/** Gives the handle `number` up. */
+export const UNSUBSCRIBE = 4;
+/** Publishes the JSON `two` in the channel `one`. */
+export const PUBLISH = 5;
+/** Asks for a page of the channel `one`, of `number` messages behind (epoch `two`, `offset`); without an epoch from its beginning. */
+export const HISTORY = 6;
+/** The same from newer to older. */
+export const HISTORY_REVERSE = 7;
+/** Asks who is in the channel `one`. */
+export const PRESENCE = 8;
+/** Asks how many are in the channel `one`. */
+export const PRESENCE_STATS = 9;
+/** Calls the procedure `one` with the JSON `two`. */
+export const RPC = 10;
+/** Sends the JSON `two` without an answer. */
+export const SEND = 11;
+/** Stops waiting for the call `number`. */
+export const CANCEL = 12;
+/** The token `one` for the question `number`. */
+export const TOKEN_PROVIDED = 13;
+/** No token for the question `number`, because of `one`. */
+export const TOKEN_FAILED = 14;
+/** No token for the question `number` ever, because of `one`. */
+export const TOKEN_FORBIDDEN = 15;
+/** The endpoints `one`, one a line, for the question `number`. */
+export const ENDPOINTS_RESOLVED = 16;
+/** No endpoints for the question `number`, because of `one`. */
+export const ENDPOINTS_FAILED = 17;
+/** The frame `one`, or what is left of it, from the socket `number`. */
+export const FRAME = 18;
+/** Why the socket `number` is about to close, in the words `one` of its implementation. */
+export const SOCKET_FAILED = 19;
