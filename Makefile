@@ -20,11 +20,11 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust
+SUITES := rust conformance-server conformance-npm conformance-native
 ifneq ($(HAVE_GO),)
-SUITES += conformance-native conformance-peer conformance-npm
+SUITES += conformance-peer
 else
-ABSENT += conformance-native, conformance-peer, conformance-npm (go is not installed, so the Centrifuge peer cannot be built).
+ABSENT += conformance-peer, and conformance-npm and -native against it (go is not installed, so the Centrifuge peer cannot be built).
 endif
 ifneq ($(shell pkg-config --exists openssl 2>/dev/null && echo yes),)
 SUITES += tls
@@ -48,8 +48,9 @@ lint: setup-rust lint-rust lint-shell ## formatting, clippy, the wasm target, sh
 
 .PHONY: bench
 bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, processor time and latency beside a floor and the Centrifuge peer
-	cargo build --release -p homing-tests --bin homing-bench --bin homing-bench-floor
+	cargo build --release -p homing-server -p homing-tests --bin homing-server --bin homing-bench --bin homing-bench-floor
 	ulimit -S -n "$$(ulimit -H -n)" && target/release/homing-bench --floor target/release/homing-bench-floor \
+		--homing target/release/homing-server --homing-config $(CONFORMANCE)/homing.toml \
 		$(if $(HAVE_GO),--go target/go-peer)
 
 ##@ Single suites and steps
@@ -78,22 +79,29 @@ test-tls: setup-rust ## the Rust client's TLS with each set of features (needs t
 	cargo test -p homing --no-default-features --features native-tls --test tls
 	cargo test -p homing --features native-tls,native-certs --test tls
 
-.PHONY: test-conformance-peer test-conformance-npm test-conformance-native conformance-tools
+.PHONY: test-conformance-server test-conformance-peer test-conformance-npm test-conformance-native conformance-tools
+test-conformance-server: conformance-tools ## the official client against Homing's server
+	$(AGAINST_HOMING) node --test $(CONFORMANCE)/official-client/*.test.mjs
+
 test-conformance-peer: conformance-tools go-peer ## the official client against the Go peer (needs go)
 	$(AGAINST_GO) node --test $(CONFORMANCE)/official-client/*.test.mjs
 
-test-conformance-npm: conformance-tools build-js go-peer ## the npm package against the Go peer (needs go)
-	$(AGAINST_GO) node --test $(CONFORMANCE)/npm-client/*.test.mjs
+test-conformance-npm: conformance-tools build-js $(if $(HAVE_GO),go-peer) ## the npm package against both servers
+	$(AGAINST_HOMING) node --test $(CONFORMANCE)/npm-client/*.test.mjs
+	$(if $(HAVE_GO),$(AGAINST_GO) node --test $(CONFORMANCE)/npm-client/*.test.mjs)
 
-test-conformance-native: setup-rust go-peer ## the Rust client against the Go peer (needs go)
-	$(AGAINST_GO) cargo test -p homing-tests --test native
+test-conformance-native: setup-rust $(if $(HAVE_GO),go-peer) ## the Rust client against both servers
+	cargo build -p homing-tests --bin homing-peer
+	$(AGAINST_HOMING) cargo test -p homing-tests --test native
+	$(if $(HAVE_GO),$(AGAINST_GO) cargo test -p homing-tests --test native)
 
 conformance-tools: setup-rust setup-node
 	@$(SETUP)/npm.sh $(CONFORMANCE)
-	cargo build -p homing-tests --bin fault-proxy
+	cargo build -p homing-tests --bin fault-proxy --bin homing-peer
 
 PROXY := HOMING_FAULT_PROXY=$(CURDIR)/target/debug/fault-proxy
 AGAINST_GO := $(PROXY) HOMING_PEER=$(CURDIR)/target/go-peer HOMING_PEER_PLAIN=1
+AGAINST_HOMING := $(PROXY) HOMING_PEER=$(CURDIR)/target/debug/homing-peer
 
 .PHONY: go-peer
 go-peer: ## build the Centrifuge server that tests and benchmarks compare with

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { UnauthorizedError } from 'centrifuge';
 import WebSocket from 'ws';
 import { client, connected, fresh, raw, subscribed, token } from './support/clients.mjs';
-import { Server } from '../support/processes.mjs';
+import { plain, Server } from '../support/processes.mjs';
 import { next, until } from '../support/waiting.mjs';
 
 let server;
@@ -136,7 +136,8 @@ for (const [what, frames] of [
   ['a first command that is not connect', ['{"id":1,"subscribe":{"channel":"chat:x"}}']],
   ['a second connect', ['{"id":1,"connect":{}}', '{"id":2,"connect":{}}']],
   ['a command without a verb', ['{"id":1,"connect":{}}', '{"id":2}']],
-  ['a pong that nobody asked for', ['{"id":1,"connect":{}}', '{}']],
+  // Homing's server lets it pass: it may be the answer to a ping of a connection before.
+  ...(plain ? [['a pong that nobody asked for', ['{"id":1,"connect":{}}', '{}']]] : []),
 ]) {
   test(`${what} closes the connection with 3501`, async (t) => {
     const socket = await raw(t, server.url);
