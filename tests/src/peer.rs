@@ -36,7 +36,8 @@ impl Peer {
         let child = Command::new(program)
             .args(["--listen", listen])
             .args(flags)
-            .stdin(Stdio::null())
+            // Homing's peer ends when this pipe does, so that it never outlives the tests.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut peer = Self { child, address: SocketAddr::from(([0; 4], 0)) };

@@ -1,6 +1,6 @@
 //! What the server does by itself: ending subscriptions and connections, and subscribing.
 
-use crate::support::{away, client_of, connected, expect, fresh, publish, soon};
+use crate::support::{away, client_of, connected, expect, fresh, publish, soon, token};
 use homing::{ChannelEvent, ClientEvent, Decode, ErrorCode, SubscriptionState};
 use homing_tests::peer::Peer;
 use serde_json::json;
@@ -64,8 +64,9 @@ async fn a_disconnect_for_good_is_final() {
 #[tokio::test]
 async fn a_channel_that_the_server_subscribes_is_told_with_its_messages() {
     let name = fresh("chat");
-    let peer = Peer::start(&["--server-side", &name]).unwrap();
-    let client = client_of(peer.url(), "ada").build().unwrap();
+    let peer = Peer::start(&[]).unwrap();
+    let invited = token("ada", None, json!({ "channels": [name] }));
+    let client = client_of(peer.url(), "ada").token(invited).build().unwrap();
     let mut events = client.events();
     client.connect().unwrap();
     soon(client.connected()).await.unwrap();
