@@ -1,7 +1,7 @@
 //! Reads settings: a file (TOML or JSON), then the environment over it, each key checked against the keys
 //! that exist before it is read as a value.
 
-use super::{ChannelOptions, Config, ConfigError, NamedOptions, Span};
+use super::{ChannelOptions, Config, ConfigError, NamedOptions, Span, Token};
 use serde_json::{Map, Value};
 
 /// What the names of environment variables begin with: `HOMING_CLIENT_INSECURE` is `client.insecure`.
@@ -157,9 +157,27 @@ fn read_tree(text: &str) -> Result<Value, ConfigError> {
 
 fn from_tree(mut tree: Value) -> Result<Config, ConfigError> {
     check_keys(&mut tree, &known(), "", UNSUPPORTED)?;
+    check_flattened(&tree)?;
     let config: Config = serde_path_to_error::deserialize(tree)?;
     super::check(&config)?;
     Ok(config)
+}
+
+/// Reads what is flattened into another type once by itself: serde loses the path of an error in it.
+fn check_flattened(tree: &Value) -> Result<(), ConfigError> {
+    let namespaces = tree.pointer("/channel/namespaces").and_then(Value::as_array);
+    for (at, options) in namespaces.into_iter().flatten().enumerate() {
+        check_part::<ChannelOptions>(options, &format!("channel.namespaces[{at}]"))?;
+    }
+    let token = tree.pointer("/client/subscription_token");
+    token.map_or(Ok(()), |token| check_part::<Token>(token, "client.subscription_token"))
+}
+
+fn check_part<T: serde::de::DeserializeOwned>(part: &Value, path: &str) -> Result<(), ConfigError> {
+    serde_path_to_error::deserialize::<_, T>(part).map(drop).map_err(|error| {
+        let key = joined(path, &error.path().to_string());
+        ConfigError::Invalid { key, reason: error.into_inner().to_string() }
+    })
 }
 
 /// A configuration that holds every key there is.

@@ -1,0 +1,13 @@
+//! The server on real sockets: handshakes, frames that no good client sends, slow readers, draining, and the
+//! program itself.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod drain;
+mod embedding;
+mod frames;
+mod handshake;
+mod hostile;
+mod keys;
+mod program;
+mod socket;
