@@ -14,14 +14,20 @@ const NEAR_TOP = 400;
 /** Messages of one person closer than this stand together, milliseconds. */
 const TOGETHER = 5 * 60_000;
 
+interface Row {
+  readonly look: string;
+  readonly row: HTMLElement;
+}
+
 export class Messages {
   readonly element: HTMLElement;
   readonly #house: House;
-  readonly #list = html("ol", { class: "messages", role: "log", "aria-relevant": "additions" });
+  readonly #list = html("ol", { class: "messages" });
   readonly #top = html("p", { class: "top" });
   readonly #scroller: HTMLElement;
   readonly #news: HTMLButtonElement;
-  readonly #rows = new Map<string, { look: string; row: HTMLElement }>();
+  /** By the entry's key, from top to bottom. */
+  #rows: ReadonlyMap<string, Row> = new Map();
   #room: Room | undefined;
   #follows = true;
   /** What was newest when the reader left the bottom. */
@@ -29,7 +35,7 @@ export class Messages {
 
   constructor(house: House) {
     this.#house = house;
-    this.#scroller = html("div", { class: "scroller", tabindex: 0, "aria-label": "Messages" }, this.#top, this.#list);
+    this.#scroller = html("div", { class: "scroller", role: "log", tabindex: 0 }, this.#top, this.#list);
     this.#news = button("", { class: "news", hidden: true }, () => this.follow());
     this.element = html("div", { class: "log" }, this.#scroller, this.#news);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -43,18 +49,17 @@ export class Messages {
     const changedRoom = room !== this.#room;
     if (changedRoom) {
       this.#room = room;
-      this.#rows.clear();
-      this.#list.setAttribute("aria-label", `Messages in ${room.name}`);
+      this.#rows = new Map();
+      this.#scroller.setAttribute("aria-label", `Messages in ${room.name}`);
       this.#follows = true;
     }
     const scroller = this.#scroller;
     const anchor = this.#follows ? undefined : this.#anchor();
-    const before = anchor?.getBoundingClientRect().top ?? 0;
     this.#drawTop(room);
-    this.#list.setAttribute("aria-busy", String(!room.loaded));
+    scroller.setAttribute("aria-busy", String(!room.loaded));
     arrange(this.#list, this.#drawRows(room.timeline.entries));
     if (this.#follows) this.#toBottom();
-    else if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - before;
+    else if (anchor) this.#hold(anchor);
     this.#drawNews(room);
     if (this.#follows && !document.hidden) room.seen();
     // A first page that does not fill the list leaves nothing to scroll.
@@ -85,25 +90,27 @@ export class Messages {
   }
 
   #drawRows(entries: readonly Entry[]): HTMLElement[] {
-    const kept = new Set<string>();
+    const drawn = new Map<string, Row>();
     let last: MessageEntry | undefined;
     const rows = entries.map((entry) => {
       const place = placeOf(entry, last);
       last = entry.kind === "message" ? entry : undefined;
-      kept.add(entry.key);
       const look = lookOf(entry, place);
       const known = this.#rows.get(entry.key);
-      if (known?.look === look) return known.row;
+      if (known?.look === look) {
+        drawn.set(entry.key, known);
+        return known.row;
+      }
       const row = rowOf(entry, place, {
         retry: (key) => this.#room?.retry(key),
         discard: (key) => this.#room?.discard(key),
       });
       if (known) known.row.replaceWith(row);
       else if (this.#follows && this.#rows.size > 0) row.classList.add("arrives");
-      this.#rows.set(entry.key, { look, row });
+      drawn.set(entry.key, { look, row });
       return row;
     });
-    for (const key of this.#rows.keys()) if (!kept.has(key)) this.#rows.delete(key);
+    this.#rows = drawn;
     return rows;
   }
 
@@ -135,10 +142,20 @@ export class Messages {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
-  /** The first row in sight: it stays where it is, whatever is added above. */
-  #anchor(): HTMLElement | undefined {
+  /** The first message in sight, and where it stands. */
+  #anchor(): { readonly key: string; readonly bottom: number } | undefined {
     const top = this.#scroller.getBoundingClientRect().top;
-    return [...this.#list.children].find((row): row is HTMLElement => row.getBoundingClientRect().bottom > top);
+    for (const [key, { row }] of this.#rows) {
+      const { bottom } = row.getBoundingClientRect();
+      if (bottom > top) return { key, bottom };
+    }
+    return undefined;
+  }
+
+  /** Puts a message back to where it stood, whatever was added above. Its row may be another one. */
+  #hold({ key, bottom }: { readonly key: string; readonly bottom: number }): void {
+    const row = this.#rows.get(key)?.row;
+    if (row) this.#scroller.scrollTop += row.getBoundingClientRect().bottom - bottom;
   }
 }
 

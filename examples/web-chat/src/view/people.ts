@@ -24,9 +24,10 @@ export class People {
       return this.#row(`${room.name} ${id}`, id, name, notes);
     });
     arrange(this.#list, rows);
-    say(this.#title, `Here (${members.length})`);
     // Nobody knows who is there while the line is down: the list is the last one known.
-    this.element.classList.toggle("stale", line.kind !== "open");
+    const stale = line.kind !== "open";
+    say(this.#title, `${stale ? "Were here" : "Here"} (${members.length})`);
+    this.element.classList.toggle("stale", stale);
   }
 
   #row(key: string, id: string, name: string, notes: string): HTMLElement {

@@ -1,0 +1,148 @@
+// The network breaks in every way that the proxy knows, and so does the server: nothing is lost, nothing comes twice,
+// and what cannot come any more is said.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { FaultProxy } from '../conformance/support/processes.mjs';
+import { closeBrowser, inOrder, openBrowser, Visitor } from './support/pages.mjs';
+import { ChatServer, eventually, nodeBot, rustBot } from './support/programs.mjs';
+
+let server;
+let proxy;
+const open = [];
+const enter = async (address, room, name, options) => {
+  const visitor = await Visitor.enter(address, room, name, options);
+  open.push(visitor);
+  return visitor;
+};
+
+before(async () => {
+  [server] = await Promise.all([ChatServer.start(), openBrowser()]);
+  proxy = await FaultProxy.start(server.address);
+});
+afterEach(async () => {
+  await proxy.tell('clear');
+  for (const visitor of open.splice(0)) await visitor.leave();
+});
+after(async () => {
+  await closeBrowser();
+  await proxy?.stop();
+  await server?.kill();
+});
+
+const settled = (visitor) =>
+  eventually(async () => (await visitor.messages()).every(({ state }) => state === 'sent'), `${visitor.name}'s messages to be sent`, 30_000);
+
+/** Both pages show the same, each message once, in the channel's order, and those of `expected` in their order. */
+const agree = async (one, other, expected) => {
+  const count = expected.flat().length;
+  await Promise.all([one, other].map(settled));
+  for (const visitor of [one, other]) {
+    await eventually(async () => (await visitor.messages()).length >= count, `${count} messages on ${visitor.name}'s page`, 30_000);
+  }
+  const [left, right] = [await one.messages(), await other.messages()];
+  assert.deepEqual(left.map(({ text }) => text), right.map(({ text }) => text));
+  for (const messages of [left, right]) inOrder(messages);
+  for (const sequence of expected) {
+    assert.deepEqual(left.map(({ text }) => text).filter((text) => sequence.includes(text)), sequence);
+  }
+  assert.equal(left.length, count);
+};
+
+const numbered = (who, count) => Array.from({ length: count }, (_, index) => `${who} ${index + 1}.`);
+
+test('what is said on both sides of a dead network arrives once it is back', async () => {
+  const ada = await enter(proxy.address, 'tunnel', 'Ada');
+  const ben = await enter(server.address, 'tunnel', 'Ben');
+  await ada.say('Ada 1.');
+  await ben.sees('Ada 1.');
+  await proxy.tell('down');
+  await ada.state.getByText(/^(Connecting|Reconnecting)$/).waitFor();
+  for (const text of ['Ada 2.', 'Ada 3.']) await ada.say(text);
+  for (const text of numbered('Ben', 20)) await ben.say(text);
+  await settled(ben);
+  assert.equal((await ada.messages()).filter(({ state }) => state === 'waiting').length, 2);
+  await proxy.tell('clear');
+  await ada.state.getByText('Connected').waitFor();
+  await ada.page.getByText('20 messages came home').waitFor();
+  await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 20)]);
+});
+
+test('connections that break again and again in the middle of talk lose and double nothing', async () => {
+  const ada = await enter(proxy.address, 'storm', 'Ada');
+  const ben = await enter(server.address, 'storm', 'Ben');
+  const [fromAda, fromBen] = [numbered('Ada', 30), numbered('Ben', 60)];
+  const talk = async (visitor, texts) => {
+    for (const text of texts) await visitor.say(text);
+  };
+  const storm = async () => {
+    for (const blow of ['cut', 'reset', 'cut', 'reset', 'cut']) {
+      await ada.state.getByText('Connected').waitFor();
+      await proxy.tell(blow);
+      await ada.state.getByText('Connecting').or(ada.state.getByText('Reconnecting')).waitFor({ timeout: 1000 }).catch(() => {});
+    }
+  };
+  await Promise.all([talk(ada, fromAda), talk(ben, fromBen), storm()]);
+  await agree(ada, ben, [fromAda, fromBen]);
+});
+
+test('a network that swallows everything is noticed, and left behind', async () => {
+  const ada = await enter(proxy.address, 'fog', 'Ada');
+  const ben = await enter(server.address, 'fog', 'Ben');
+  await ada.say('Ada 1.');
+  await ben.sees('Ada 1.');
+  await proxy.tell('blackhole');
+  await ada.say('Ada 2.');
+  for (const text of numbered('Ben', 3)) await ben.say(text);
+  await settled(ben);
+  await ada.state.getByText(/^(Connecting|Reconnecting|Still no connection)$/).waitFor({ timeout: 30_000 });
+  await proxy.tell('clear');
+  await agree(ada, ben, [numbered('Ada', 2), numbered('Ben', 3)]);
+});
+
+test('the button cuts the line for real, and mending it brings everything home', async () => {
+  const ada = await enter(server.address, 'roof', 'Ada');
+  const ben = await enter(server.address, 'roof', 'Ben');
+  await ada.say('Ada 1.');
+  await ben.sees('Ada 1.');
+  await ada.page.getByRole('button', { name: 'Cut the line' }).click();
+  await ada.state.getByText('The line is cut').waitFor();
+  await eventually(async () => (await ben.people()).join() === 'Ben', 'the server to see Ada gone');
+  for (const text of ['Ada 2.', 'Ada 3.']) await ada.say(text);
+  await ada.state.getByText('2 messages wait').waitFor();
+  for (const text of numbered('Ben', 4)) await ben.say(text);
+  await settled(ben);
+  assert.deepEqual(await ben.texts(), ['Ada 1.', ...numbered('Ben', 4)]);
+  assert.deepEqual((await ada.messages()).map(({ state }) => state), ['sent', 'waiting', 'waiting']);
+
+  await ada.page.getByRole('button', { name: 'Mend the line' }).click();
+  await ada.state.getByText('Connected').waitFor();
+  await ada.page.getByText('4 messages came home').waitFor();
+  await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 4)]);
+  assert.deepEqual((await ada.messages()).map(({ recovered }) => recovered), [false, true, true, true, true, false, false]);
+  await eventually(async () => (await ada.people()).join() === 'Ada,Ben', 'everyone to be here again');
+});
+
+test('a server that starts afresh says what it no longer has, and talk goes on, bots included', async () => {
+  const bots = await Promise.all([rustBot(server.url, 'yard'), nodeBot(server.url, 'yard')]);
+  const ada = await enter(server.address, 'yard', 'Ada');
+  const ben = await enter(server.address, 'yard', 'Ben');
+  await ada.say('Ada 1.');
+  await ben.sees('Ada 1.');
+  await server.kill();
+  await ada.state.getByText(/^(Connecting|Reconnecting)$/).waitFor();
+  await ada.say('Ada 2.');
+  await server.start();
+  for (const visitor of [ada, ben]) await visitor.state.getByText('Connected').waitFor({ timeout: 30_000 });
+  await ada.page.getByText('The server started afresh').waitFor();
+  await ben.sees('Ada 2.');
+  await ben.say('Ben 1., Carrier and Rusty?');
+  const [rusty, carrier] = ['Rusty', 'Carrier'].map((name) =>
+    ada.log.locator('.message.other', { has: ada.page.getByText(name, { exact: true }) }).first());
+  await rusty.waitFor({ timeout: 30_000 });
+  await carrier.waitFor({ timeout: 30_000 });
+  await settled(ada);
+  assert.deepEqual((await ada.texts()).slice(0, 3), ['Ada 1.', 'Ada 2.', 'Ben 1., Carrier and Rusty?']);
+  assert.equal((await ada.messages()).length, 5);
+  await Promise.all(bots.map((bot) => bot.stop()));
+});

@@ -1,0 +1,100 @@
+// A visitor of the chat: one page in a browser context of its own, used through what a person sees. What the page
+// logs as an error is kept, and fails the test that closes it.
+
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+let browser;
+
+export const openBrowser = async () => {
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+};
+
+export const closeBrowser = () => browser?.close();
+
+/** What Chromium itself logs when a socket cannot be opened, which these tests see to. */
+const EXPECTED = /WebSocket connection to .* failed|Failed to load resource: net::ERR_/;
+
+export class Visitor {
+  /** Opens the chat and comes in under this name. */
+  static async enter(address, room, name, options = {}) {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 760 }, ...options });
+    context.setDefaultTimeout(15_000);
+    const visitor = new Visitor(await context.newPage(), name);
+    await visitor.page.goto(`http://${address}/#${room}`);
+    await visitor.page.getByLabel('What should we call you?').fill(name);
+    await visitor.page.getByRole('button', { name: 'Come in' }).click();
+    await visitor.connected();
+    return visitor;
+  }
+
+  constructor(page, name) {
+    this.page = page;
+    this.name = name;
+    this.trouble = [];
+    page.on('pageerror', (error) => this.trouble.push(error.stack));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !EXPECTED.test(message.text())) this.trouble.push(message.text());
+    });
+  }
+
+  get state() {
+    return this.page.getByRole('status');
+  }
+
+  get log() {
+    return this.page.getByRole('log');
+  }
+
+  async connected() {
+    await this.state.getByText('Connected').waitFor();
+    await this.page.locator('[role=log][aria-busy=false]').waitFor({ state: 'attached' });
+  }
+
+  async say(text) {
+    await this.page.getByRole('textbox', { name: /^Message to/ }).fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** Waits until a message is there; its row. */
+  async sees(text) {
+    const row = this.log.locator('.message', { hasText: text }).last();
+    await row.waitFor();
+    return row;
+  }
+
+  /** The messages on the page, from top to bottom. */
+  messages() {
+    return this.log.locator('.message').evaluateAll((rows) =>
+      rows.map((row) => ({
+        key: row.dataset.key,
+        offset: Number(row.dataset.offset),
+        text: row.querySelector('.words').textContent,
+        own: row.classList.contains('own'),
+        state: ['waiting', 'sent', 'failed'].find((state) => row.classList.contains(state)),
+        recovered: row.classList.contains('recovered'),
+      })),
+    );
+  }
+
+  async texts() {
+    return (await this.messages()).map(({ text }) => text);
+  }
+
+  people() {
+    return this.page.locator('.people .person-name').allTextContents();
+  }
+
+  /** Fails if the page had trouble. */
+  async leave() {
+    await this.page.context().close();
+    assert.deepEqual(this.trouble, [], `${this.name}'s page had trouble`);
+  }
+}
+
+/** Nothing twice, in the order of the channel. */
+export const inOrder = (messages) => {
+  const offsets = messages.map(({ offset }) => offset);
+  assert.deepEqual(offsets, [...new Set(offsets)].sort((one, other) => one - other), 'offsets ascend');
+  assert.equal(new Set(messages.map(({ key }) => key)).size, messages.length, 'nothing is shown twice');
+};
