@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust conformance-server conformance-npm conformance-native
+SUITES := rust conformance-server conformance-npm conformance-native browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -43,6 +43,12 @@ help: ## list the targets
 test: setup-rust setup-node setup-debian ## install what the tests need, then run every suite
 	@$(SETUP)/suites.sh $(SUITES)
 
+.PHONY: demo redis-demo
+demo: demo-programs ## the chat on one address with server and bots, everything built; PORT=8000
+	@exec node examples/demo.js $(if $(PORT),--port $(PORT))
+redis-demo: setup-redis demo-programs ## the same on two servers that share a Redis of their own
+	@exec node examples/demo.js --redis $(if $(PORT),--port $(PORT))
+
 .PHONY: lint
 lint: setup-rust lint-rust lint-shell ## formatting, clippy, the wasm target, shell scripts, TypeScript
 
@@ -55,13 +61,15 @@ bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, proce
 
 ##@ Single suites and steps
 
-.PHONY: setup-rust setup-node setup-debian setup-wasm
+.PHONY: setup-rust setup-node setup-debian setup-redis setup-wasm
 setup-rust: ## check the Rust toolchain named in rust-toolchain.toml
 	@$(SETUP)/rust.sh
 setup-node: ## check Node
 	@$(SETUP)/node.sh
 setup-debian: ## install Redis, Chromium and its driver where they are missing
 	@$(SETUP)/debian.sh
+setup-redis:
+	@$(SETUP)/debian.sh redis-server
 setup-wasm: setup-rust ## install the pinned wasm-bindgen into .cache/tools
 	@$(SETUP)/wasm-bindgen.sh
 
@@ -103,16 +111,35 @@ PROXY := HOMING_FAULT_PROXY=$(CURDIR)/target/debug/fault-proxy
 AGAINST_GO := $(PROXY) HOMING_PEER=$(CURDIR)/target/go-peer HOMING_PEER_PLAIN=1
 AGAINST_HOMING := $(PROXY) HOMING_PEER=$(CURDIR)/target/debug/homing-peer
 
+.PHONY: test-browser
+test-browser: setup-debian demo-programs ## the chat and the bots end to end in Chromium, and both demos
+	@$(SETUP)/npm.sh tests/browser
+	cargo build -p homing-tests --bin fault-proxy
+	node --test tests/browser/*.test.mjs
+
 .PHONY: go-peer
 go-peer: ## build the Centrifuge server that tests and benchmarks compare with
 	@mkdir -p target
 	cd $(GO_PEER) && go vet ./... && go build -o $(CURDIR)/target/go-peer .
 
 .PHONY: build-js
-build-js: setup-wasm setup-node ## build the npm package into js/dist
+build-js: js/dist/index.js ## build the npm package into js/dist
+js/dist/index.js: js/package-lock.json Cargo.lock $(shell find js/src js/scripts sdk-wasm sdk-core/src -type f) | setup-wasm setup-node
 	@$(SETUP)/npm.sh js
 	@$(SETUP)/versions.sh
 	cd js && npm run --silent build
+	@touch $@
+
+.PHONY: build-chat demo-programs
+build-chat: build-js ## build the chat example into examples/web-chat/dist
+	@$(SETUP)/npm.sh examples/web-chat examples/node-bot
+	cd examples/web-chat && npm run --silent build
+# Unoptimised: fast enough for a room of people, and built in half the time.
+demo-programs: setup-rust setup-node
+	@echo "Building the server and the Rust bot (a few minutes the first time)"
+	cargo build -p homing-server -p rust-bot
+	@echo "Building the npm package and the chat"
+	@$(MAKE) build-chat
 
 .PHONY: size
 size: build-js ## print what the npm package weighs; fails above its budget

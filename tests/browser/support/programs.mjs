@@ -19,6 +19,9 @@ const paths = {
   chat: `${root}examples/web-chat/dist`,
 };
 
+// The server takes every variable of its prefix for a setting, and those of the tests are none.
+const quiet = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOMING_')));
+
 const running = new Set();
 process.once('exit', () => {
   for (const program of running) program.killAll();
@@ -32,7 +35,7 @@ export class Program {
     this.lines = [];
     this.child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, ...env },
+      env: { ...quiet, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: group,
     });
@@ -148,10 +151,10 @@ export class ChatServer {
   }
 
   async start() {
-    this.program = new Program(paths.server, ['--listen', this.address, '--insecure'], {
-      env: { HOMING_HTTP_SERVER_STATIC_DIR: paths.chat, HOMING_CLIENT_PING_INTERVAL: '2s', HOMING_CLIENT_PONG_TIMEOUT: '1s' },
+    this.program = new Program(paths.server, ['--listen', this.address, '--insecure', '--static-dir', paths.chat], {
+      env: { HOMING_CLIENT_PING_INTERVAL: '2s', HOMING_CLIENT_PONG_TIMEOUT: '1s' },
     });
-    await eventually(async () => (await fetch(`http://${this.address}/health`)).ok, 'the server to be healthy');
+    await this.program.line(/^listening on /);
   }
 
   kill() {
