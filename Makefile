@@ -131,8 +131,10 @@ js/dist/index.js: js/package-lock.json Cargo.lock $(shell find js/src js/scripts
 	@touch $@
 
 .PHONY: build-chat demo-programs
-build-chat: build-js ## build the chat example into examples/web-chat/dist
-	@$(SETUP)/npm.sh examples/web-chat examples/node-bot
+build-chat: examples/web-chat/dist/index.html ## build the chat example into examples/web-chat/dist
+	@$(SETUP)/npm.sh examples/node-bot
+examples/web-chat/dist/index.html: js/dist/index.js $(addprefix examples/web-chat/,index.html package-lock.json vite.config.ts tsconfig.json) $(shell find examples/web-chat/src examples/web-chat/public -type f)
+	@$(SETUP)/npm.sh examples/web-chat
 	cd examples/web-chat && npm run --silent build
 # Unoptimised: fast enough for a room of people, and built in half the time.
 demo-programs: setup-rust setup-node

@@ -13,8 +13,10 @@ after(closeBrowser);
 const demo = async (target) => {
   const make = new Program('make', [target, 'PORT=0'], { group: true });
   const line = await make.line(/The chat is open:/, 300_000);
+  await make.line(/Ctrl-C stops everything/);
   const addresses = [...line.matchAll(/http:\/\/(\S+?)\//g)].map(([, address]) => address);
-  return { make, addresses };
+  const redis = make.lines.flatMap((said) => /redis:\/\/([\d.]+:\d+)/.exec(said)?.[1] ?? []);
+  return { make, addresses, all: [...addresses, ...redis] };
 };
 
 const ended = async (make, addresses) => {
@@ -26,7 +28,7 @@ const ended = async (make, addresses) => {
 };
 
 test('make demo serves the chat with both bots on one address, until Ctrl-C', { timeout: 360_000 }, async () => {
-  const { make, addresses } = await demo('demo');
+  const { make, addresses, all } = await demo('demo');
   try {
     assert.equal(addresses.length, 1);
     const ada = await Visitor.enter(addresses[0], 'lobby', 'Ada');
@@ -42,14 +44,15 @@ test('make demo serves the chat with both bots on one address, until Ctrl-C', { 
     await ada.page.getByText(/messages? came home/).waitFor();
     await Promise.all([ada.leave(), ben.leave()]);
   } finally {
-    await ended(make, addresses);
+    await ended(make, all);
   }
 });
 
 test('make redis-demo serves it on two servers that share their rooms', { timeout: 360_000 }, async () => {
-  const { make, addresses } = await demo('redis-demo');
+  const { make, addresses, all } = await demo('redis-demo');
   try {
     assert.equal(new Set(addresses).size, 2);
+    assert.equal(all.length, 3);
     const ada = await Visitor.enter(addresses[0], 'lobby', 'Ada');
     const ben = await Visitor.enter(addresses[1], 'lobby', 'Ben');
     await ada.say('Can you read me over there?');
@@ -65,6 +68,6 @@ test('make redis-demo serves it on two servers that share their rooms', { timeou
     }
     await Promise.all([ada.leave(), ben.leave()]);
   } finally {
-    await ended(make, addresses);
+    await ended(make, all);
   }
 });
