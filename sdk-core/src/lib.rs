@@ -13,6 +13,43 @@
 //!   }
 //! ```
 //!
+//! The same as a program, with a server that has learned its answers by heart:
+//!
+//! ```
+//! use homing_core::{ChannelEvent, Config, Event, Input, Instant, Output, RealtimeClient, SubscribeOptions};
+//!
+//! let endpoints = vec!["wss://example.org/connection/websocket".into()];
+//! let now = Instant::from_millis(0);
+//! let mut client = RealtimeClient::new(Config { endpoints, ..Config::default() }, [7; 32], now);
+//! client.connect(now)?;
+//! let (_handle, channel) = client.subscribe(now, "chat:general", &SubscribeOptions::default())?;
+//!
+//! let mut answers = [
+//!     r#"{"id":1,"connect":{"client":"c1","ping":25,"pong":true}}"#,
+//!     r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"e","offset":4}}
+//!        {"push":{"channel":"chat:general","pub":{"data":{"text":"hello"},"offset":5}}}"#,
+//! ]
+//! .into_iter();
+//! let mut heard = None;
+//! while let Some(output) = client.poll_output() {
+//!     match output {
+//!         Output::OpenSocket { conn, .. } => client.handle_input(now, Input::SocketOpened { conn }),
+//!         Output::SendFrame { conn, .. } => {
+//!             let text = answers.next().expect("an answer for each frame");
+//!             client.handle_input(now, Input::FrameReceived { conn, text });
+//!         }
+//!         Output::Event(Event::Channel { channel: of, event: ChannelEvent::Message(message) }) if of == channel => {
+//!             heard = Some(message);
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! let message = heard.expect("the message");
+//! assert_eq!((message.data.as_str(), message.offset), (r#"{"text":"hello"}"#, 5));
+//! assert!(client.poll_timeout().is_some(), "the next thing to wait for is the server's ping");
+//! # Ok::<(), homing_core::Error>(())
+//! ```
+//!
 //! - `now` never goes back and counts sleep. Where a host's clock may stop in sleep it compares it with the
 //!   wall clock, and says [`Input::Resumed`] after a lead of more than two seconds.
 //! - Outputs are drained to the end after every call, before the next one.

@@ -49,13 +49,10 @@ fn a_plain_server_acks_without_a_position() {
 #[test]
 fn a_refused_publish_fails_with_the_servers_reason() {
     let mut desk = Desk::connected(config());
-    for (code, expected, retryable) in [
-        (103, ErrorCode::PermissionDenied, false),
-        (106, ErrorCode::LimitExceeded, false),
-        (111, ErrorCode::TooManyRequests, true),
-        (100, ErrorCode::Internal, true),
-        (777, ErrorCode::Application, false),
-    ] {
+    let wire = wire::ErrorCode::ALL.iter().map(|code| code.code());
+    for code in wire.chain([400, 777, 1999]) {
+        let expected = ErrorCode::from_number(code).unwrap_or(ErrorCode::Application);
+        let retryable = expected.is_retryable();
         let call = desk.publish("a", "1");
         let id = desk.take("publish").0;
         desk.refuse(id, code);

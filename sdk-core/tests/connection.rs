@@ -312,6 +312,34 @@ fn disconnect_is_told_once_and_leaves_no_deadline_behind() {
 }
 
 #[test]
+fn the_reason_says_what_went_wrong() {
+    let mut desk = Desk::new(config());
+    desk.connect();
+    desk.closed_by_peer(1006);
+    assert_eq!(desk.trouble(), Some(ErrorCode::ConnectFailed.number()));
+    desk.until_socket(5_000);
+    desk.pass(10_000);
+    assert_eq!(desk.trouble(), Some(ErrorCode::ConnectTimedOut.number()));
+    desk.until_socket(5_000);
+    desk.accept();
+    desk.closed_by_peer(1006);
+    assert_eq!(desk.trouble(), Some(ErrorCode::ConnectionLost.number()));
+    desk.until_socket(5_000);
+    desk.accept();
+    desk.pass(35_000);
+    assert_eq!(desk.trouble(), Some(ErrorCode::Silent.number()));
+    desk.until_socket(5_000);
+    desk.accept();
+    desk.pass(5_000);
+    desk.input(Input::Resumed);
+    desk.pass(3_000);
+    assert_eq!(desk.trouble(), Some(ErrorCode::Probed.number()));
+    desk.closed_by_peer(1009);
+    let ConnectionState::Disconnected { reason } = desk.client.connection() else { panic!("for good") };
+    assert_eq!((reason.code, &*reason.text), (1009, "by the peer"));
+}
+
+#[test]
 fn a_spurious_timeout_changes_nothing() {
     let mut desk = Desk::connected(config());
     let (_, key) = desk.subscribe("a");
