@@ -149,7 +149,7 @@ impl RealtimeClient {
             Body::History(query) => Request::History(wire::History {
                 channel,
                 limit: query.limit,
-                since: query.since.as_ref().map(since),
+                since: query.since.as_ref().map(Position::since),
                 reverse: query.reverse,
             }),
             Body::Presence => Request::Presence(wire::Presence { channel }),
@@ -179,12 +179,12 @@ impl RealtimeClient {
         let response = match (&call.body, outcome) {
             (_, Outcome::Error(reply)) => Err(Error::from_wire(&reply)),
             (Body::Publish(_), Outcome::Publish(result)) => Ok(Response::Published {
-                position: (result.offset > 0).then(|| position(&result.epoch, result.offset)),
+                position: (result.offset > 0).then(|| Position::new(&result.epoch, result.offset)),
                 time: result.time,
             }),
             (Body::History(_), Outcome::History(result)) => Ok(Response::History {
                 messages: result.publications.iter().map(Message::from_wire).collect(),
-                position: (!result.epoch.is_empty()).then(|| position(&result.epoch, result.offset)),
+                position: (!result.epoch.is_empty()).then(|| Position::new(&result.epoch, result.offset)),
             }),
             (Body::Presence, Outcome::Presence(result)) => Ok(Response::Presence(
                 result.presence.iter().map(|(_, info)| ClientInfo::from_wire(info)).collect(),
@@ -256,12 +256,4 @@ impl RealtimeClient {
             self.give_up(id, ErrorCode::Disconnected);
         }
     }
-}
-
-pub(crate) fn position(epoch: &str, offset: u64) -> Position {
-    Position { epoch: epoch.into(), offset }
-}
-
-pub(crate) fn since(position: &Position) -> wire::Since<'_> {
-    wire::Since { offset: position.offset, epoch: (&*position.epoch).into() }
 }

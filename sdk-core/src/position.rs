@@ -1,5 +1,6 @@
 //! Where a reader stands in a channel, and what it missed.
 
+use crate::wire;
 use alloc::boxed::Box;
 
 /// A place in a channel's log: one value, replaced whole. Offsets compare only within one epoch.
@@ -9,6 +10,23 @@ pub struct Position {
     pub epoch: Box<str>,
     /// The last publication that was seen; 0: none yet.
     pub offset: u64,
+}
+
+impl Position {
+    /// The place behind the publication at `offset`.
+    #[must_use]
+    pub fn new(epoch: &str, offset: u64) -> Self {
+        Self { epoch: epoch.into(), offset }
+    }
+
+    /// One further.
+    pub(crate) fn next(&self) -> Self {
+        Self::new(&self.epoch, self.offset + 1)
+    }
+
+    pub(crate) fn since(&self) -> wire::Since<'_> {
+        wire::Since { offset: self.offset, epoch: (&*self.epoch).into() }
+    }
 }
 
 /// A range of publications that will not come.

@@ -28,13 +28,7 @@ impl RealtimeClient {
                 consider(Timer::Silence, live.heartbeat.silence_deadline());
                 consider(Timer::Probe, live.heartbeat.probe);
                 consider(Timer::Stable, live.stable_at);
-                consider(
-                    Timer::TokenRefresh,
-                    match live.refresh {
-                        Refresh::At(at) | Refresh::Sent { deadline: at } => Some(at),
-                        Refresh::Never | Refresh::Asking => None,
-                    },
-                );
+                consider(Timer::TokenRefresh, live.refresh.deadline());
             }
             Phase::Idle | Phase::Suspended | Phase::Authorising | Phase::Closed => {}
         }
@@ -48,13 +42,7 @@ impl RealtimeClient {
             consider(Timer::Repair, channel.repair_deadline());
             consider(Timer::ProviderDeadline, channel.asked.map(|(_, deadline)| deadline));
             consider(Timer::Linger, channel.linger);
-            consider(
-                Timer::SubscriptionRefresh,
-                match channel.refresh {
-                    Refresh::At(at) | Refresh::Sent { deadline: at } => Some(at),
-                    Refresh::Never | Refresh::Asking => None,
-                },
-            );
+            consider(Timer::SubscriptionRefresh, channel.refresh.deadline());
         }
         next
     }

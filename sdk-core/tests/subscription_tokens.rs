@@ -33,6 +33,16 @@ fn a_channel_that_needs_a_token_asks_for_it_before_it_subscribes() {
 }
 
 #[test]
+fn an_empty_channel_token_means_none() {
+    let mut desk = Desk::connected(config());
+    let (_, key) = desk.subscribe_with("a", &private());
+    desk.answer_token(Ok(""));
+    assert!(desk.tokens.is_empty(), "it is not asked again in the same moment");
+    assert!(desk.confirm("a", "e1", 0)["token"].is_null());
+    assert_eq!(desk.subscription(key), SubscriptionState::Subscribed);
+}
+
+#[test]
 fn a_forbidden_channel_token_ends_that_subscription_alone() {
     let mut desk = Desk::connected(config());
     let (_, key) = desk.subscribe_with("$a", &private());

@@ -1,6 +1,7 @@
 //! One shared subscription and those who hold it.
 
 mod registry;
+mod token;
 
 pub(crate) use registry::Registry;
 
@@ -62,6 +63,14 @@ pub(crate) enum State {
 impl Channel {
     pub(crate) fn is_subscribed(&self) -> bool {
         matches!(self.state, State::Live | State::Repairing(_))
+    }
+
+    /// Leaves the state for one without a subscription; answers whether there was one.
+    pub(crate) fn set_down(&mut self, state: State) -> bool {
+        let was_subscribed = self.is_subscribed();
+        self.state = state;
+        self.refresh = Refresh::Never;
+        was_subscribed
     }
 
     pub(crate) fn is_cache(&self) -> bool {
@@ -129,12 +138,10 @@ impl RealtimeClient {
     pub(crate) fn channels_lost(&mut self, reason: &Reason) {
         self.channels.leaves.clear();
         for channel in self.channels.iter_mut() {
-            let was_subscribed = channel.is_subscribed();
-            if !matches!(channel.state, State::Ended) {
-                channel.state = State::Offline;
-                channel.refresh = Refresh::Never;
+            if matches!(channel.state, State::Ended) {
+                continue;
             }
-            if was_subscribed {
+            if channel.set_down(State::Offline) {
                 channel.tell(ChannelEvent::Subscribing(reason.clone()), &mut self.out);
             }
         }

@@ -3,7 +3,6 @@
 use super::{Channel, State};
 use crate::{
     ChannelKey, HandleId, Instant, Json, SubscribeOptions,
-    calls::since,
     connection::token::Refresh,
     table::Table,
     wire::{self, Text},
@@ -130,7 +129,7 @@ impl Registry {
         let server_side = self.iter().filter(|channel| channel.server_side);
         server_side
             .filter_map(|channel| {
-                let wire::Since { offset, epoch } = since(channel.position.as_ref()?);
+                let wire::Since { offset, epoch } = channel.position.as_ref()?.since();
                 let subscribe =
                     wire::Subscribe { recover: true, offset, epoch, ..wire::Subscribe::default() };
                 Some(((&*channel.name).into(), subscribe))

@@ -15,6 +15,11 @@ pub(crate) fn delay(
     retry_after.unwrap_or(config.backoff_floor).max(config.backoff_floor).saturating_add(jitter)
 }
 
+/// The wait that a server wished for, as it stands on the wire.
+pub(crate) fn wish(retry_after: u32) -> Option<Duration> {
+    (retry_after > 0).then(|| Duration::from_millis(retry_after.into()))
+}
+
 /// A wait from `least` to twice that, for what is asked again without hurry.
 pub(crate) fn leisurely(least: Duration, rng: &mut Rng) -> Duration {
     least.saturating_add(Duration::from_millis(rng.up_to(millis(least))))

@@ -1,8 +1,8 @@
 //! What arrives on the socket that counts, taken apart and handed to whom it concerns.
 
-use super::{Again, GREETING, Phase, Socket};
+use super::{Again, GREETING, Phase, Socket, backoff};
 use crate::{
-    ConnId, Duration, Event, RealtimeClient, Reason,
+    ConnId, Event, RealtimeClient, Reason,
     calls::Waiter,
     wire::{self, Outcome, PushEvent, Reply, json},
 };
@@ -97,10 +97,6 @@ impl RealtimeClient {
         if wire::closes_for_good(disconnect.code) {
             return self.refuse(reason, Socket::Open);
         }
-        let again = match disconnect.retry_after {
-            0 => Again::Backoff,
-            millis => Again::After(Duration::from_millis(millis.into())),
-        };
-        self.lose(reason, Socket::Open, again);
+        self.lose(reason, Socket::Open, Again::Later(backoff::wish(disconnect.retry_after)));
     }
 }

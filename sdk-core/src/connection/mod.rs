@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     earliest: Instant,
     conns: u32,
     /// Numbers the questions to providers.
-    pub(crate) questions: u32,
+    questions: u32,
 }
 
 #[derive(Debug)]
@@ -150,8 +150,8 @@ pub(crate) enum Socket {
 #[derive(Clone, Copy)]
 pub(crate) enum Again {
     AtOnce,
-    Backoff,
-    After(Duration),
+    /// With backoff, and not before the server's wish.
+    Later(Option<Duration>),
 }
 
 impl RealtimeClient {
@@ -205,7 +205,7 @@ impl RealtimeClient {
     pub(crate) fn endpoints_failed(&mut self, why: &str) {
         let error = Error::new(ErrorCode::EndpointFailed).with_detail(why);
         self.out.event(Event::Error(error.clone()));
-        self.lose(Reason::of(&error), Socket::Gone, Again::Backoff);
+        self.lose(Reason::of(&error), Socket::Gone, Again::Later(None));
     }
 
     pub(crate) fn open(&mut self) {
@@ -290,11 +290,8 @@ impl RealtimeClient {
             self.link.renewed_at_once = true;
             return self.lose(Reason::of(&error), Socket::Open, Again::AtOnce);
         }
-        if expired || reply.code < 100 || reply.temporary {
-            let again = match reply.retry_after {
-                0 => Again::Backoff,
-                millis => Again::After(Duration::from_millis(millis.into())),
-            };
+        if expired || reply.is_temporary() {
+            let again = Again::Later(backoff::wish(reply.retry_after));
             return self.lose(Reason::of(&error), Socket::Open, again);
         }
         self.refuse(Reason::of(&error), Socket::Open);
@@ -315,18 +312,18 @@ impl RealtimeClient {
             let kind = if opening { ErrorCode::ConnectFailed } else { ErrorCode::ConnectionLost };
             Reason::of(&Error::new(kind).with_detail(text))
         };
-        self.lose(reason, Socket::Gone, Again::Backoff);
+        self.lose(reason, Socket::Gone, Again::Later(None));
     }
 
     /// The server broke the protocol: nothing more of this socket is believed.
     pub(crate) fn on_protocol_error(&mut self, what: &str) {
         let error = Error::new(ErrorCode::Protocol).with_detail(what);
         self.out.event(Event::Error(error.clone()));
-        self.lose(Reason::of(&error), Socket::Open, Again::Backoff);
+        self.lose(Reason::of(&error), Socket::Open, Again::Later(None));
     }
 
     pub(crate) fn fail(&mut self, code: ErrorCode) {
-        self.lose(Reason::of(&Error::new(code)), Socket::Open, Again::Backoff);
+        self.lose(Reason::of(&Error::new(code)), Socket::Open, Again::Later(None));
     }
 
     /// The attempt or connection is over; another one follows.
@@ -347,8 +344,7 @@ impl RealtimeClient {
         self.offline();
         let wish = match again {
             Again::AtOnce => return self.attempt(),
-            Again::Backoff => None,
-            Again::After(wish) => Some(wish),
+            Again::Later(wish) => wish,
         };
         let until = self.now + backoff::delay(&self.config, failures, wish, &mut self.rng);
         self.link.earliest = if wish.is_some() { until } else { self.now + self.config.backoff_floor };

@@ -25,11 +25,12 @@ pub(crate) struct Asked {
 pub(crate) enum Refresh {
     /// The token does not expire.
     Never,
+    /// The provider is asked then.
     At(Instant),
+    /// The provider has been asked.
     Asking,
-    Sent {
-        deadline: Instant,
-    },
+    /// The server has been asked.
+    Sent { deadline: Instant },
 }
 
 impl Refresh {
@@ -41,6 +42,14 @@ impl Refresh {
         let ttl = Duration::from_secs(ttl.into());
         let lead = (ttl / 10).clamp(Duration::from_millis(500), Duration::from_secs(30));
         Self::At(now + ttl.saturating_sub(lead).max(Duration::from_millis(500)))
+    }
+
+    /// When something is due, be it a question or the end of a wait for an answer.
+    pub(crate) const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::At(at) | Self::Sent { deadline: at } => Some(at),
+            Self::Never | Self::Asking => None,
+        }
     }
 }
 
@@ -96,7 +105,7 @@ impl RealtimeClient {
                         self.refuse(Reason::of(&error), Socket::Open)
                     }
                     TokenRefusal::Failed(_) if authorising => {
-                        self.lose(Reason::of(&error), Socket::Gone, Again::Backoff);
+                        self.lose(Reason::of(&error), Socket::Gone, Again::Later(None));
                     }
                     _ if refreshing => self.refresh_later(),
                     _ => {}
@@ -152,7 +161,7 @@ impl RealtimeClient {
             wire::Outcome::Error(reply) => {
                 let error = Error::from_wire(reply);
                 self.out.event(Event::Error(error.clone()));
-                if reply.temporary || error.code == ErrorCode::TokenExpired || reply.code < 100 {
+                if reply.is_temporary() || error.code == ErrorCode::TokenExpired {
                     self.refresh_later();
                 } else {
                     self.refuse(Reason::of(&error), Socket::Open);

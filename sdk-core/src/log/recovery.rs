@@ -6,7 +6,7 @@
 
 use crate::{
     ChannelEvent, ChannelKey, Error, ErrorCode, Gap, GapReason, Instant, Message, Position, RealtimeClient,
-    calls::{Waiter, position, since},
+    calls::Waiter,
     channel::{Channel, State},
     connection::{Phase, backoff},
     outbound::Outbound,
@@ -35,10 +35,6 @@ impl Repair {
 
 fn gap(from: Position, to: Position, reason: GapReason) -> ChannelEvent {
     ChannelEvent::Gap(Gap { from, to, reason })
-}
-
-fn behind(position: &Position) -> Position {
-    Position { epoch: position.epoch.clone(), offset: position.offset + 1 }
 }
 
 impl Channel {
@@ -73,7 +69,7 @@ impl Channel {
     /// How far the app has been told: not beyond a gap that is still to be told.
     pub(crate) fn told(&self) -> Option<Position> {
         match &self.lost {
-            Some((from, _)) => Some(position(&from.epoch, from.offset.saturating_sub(1))),
+            Some((from, _)) => Some(Position::new(&from.epoch, from.offset.saturating_sub(1))),
             None => self.position.clone(),
         }
     }
@@ -100,7 +96,7 @@ impl Channel {
         if lost.is_none() && reached.offset >= offset {
             return;
         }
-        let (from, reason) = lost.unwrap_or_else(|| (behind(reached), reason));
+        let (from, reason) = lost.unwrap_or_else(|| (reached.next(), reason));
         reached.offset = reached.offset.max(offset);
         let to = reached.clone();
         self.tell(gap(from, to, reason), out);
@@ -111,16 +107,16 @@ impl Channel {
     fn rewind(&mut self, seen: u64, top: u64, out: &mut Outbound) {
         self.skip_to(top, GapReason::Retention, out);
         let Some(reached) = &mut self.position else { return };
-        let to = position(&reached.epoch, seen);
+        let to = Position::new(&reached.epoch, seen);
         reached.offset = top;
-        let from = behind(reached);
+        let from = reached.next();
         self.tell(gap(from, to, GapReason::Rewound), out);
     }
 
     /// The channel was made anew: all from the position on is lost, and the reader begins again at the start.
     fn begin_epoch(&mut self, before: &Position, epoch: &str) {
-        self.lost.get_or_insert_with(|| (behind(before), GapReason::EpochChanged));
-        self.position = Some(position(epoch, 0));
+        self.lost.get_or_insert_with(|| (before.next(), GapReason::EpochChanged));
+        self.position = Some(Position::new(epoch, 0));
     }
 
     /// Takes messages in ascending order, as history or a recovery brings them.
@@ -176,20 +172,20 @@ impl RealtimeClient {
         let Some(head) = head else {
             // The channel keeps no positions any more, so nothing can be said of what was missed.
             if let Some(before) = before {
-                let from = channel.lost.take().map_or_else(|| behind(&before), |(from, _)| from);
+                let from = channel.lost.take().map_or_else(|| before.next(), |(from, _)| from);
                 channel.tell(gap(from.clone(), from, GapReason::HistoryUnavailable), &mut self.out);
             }
             return;
         };
         let continues = before.as_ref().is_some_and(|before| before.epoch == head.epoch);
         if let Some(known) = before.as_mut().filter(|known| continues && head.offset < known.offset) {
-            channel.tell(gap(behind(&head), known.clone(), GapReason::Rewound), &mut self.out);
+            channel.tell(gap(head.next(), known.clone(), GapReason::Rewound), &mut self.out);
             known.offset = if channel.is_cache() { 0 } else { head.offset };
         }
         // A reader of a cache wants the newest value alone, be it the first one or after an absence.
         if channel.is_cache() {
             let known = before.filter(|_| continues).map_or(0, |known| known.offset);
-            channel.position = Some(position(&head.epoch, known));
+            channel.position = Some(Position::new(&head.epoch, known));
             if let Some(newest) = publications.last().filter(|newest| newest.offset > known) {
                 channel.deliver(Message::from_wire(newest), &mut self.out);
             }
@@ -257,7 +253,7 @@ impl RealtimeClient {
         let history = wire::History {
             channel: (&*channel.name).into(),
             limit: i32::try_from(live.history_page).unwrap_or(i32::MAX),
-            since: channel.position.as_ref().map(since),
+            since: channel.position.as_ref().map(Position::since),
             reverse: false,
         };
         self.out.command(live.conn, command, Request::History(history));
@@ -305,7 +301,7 @@ impl RealtimeClient {
         if error.code == ErrorCode::UnrecoverablePosition {
             return self.rejoin(key, &error);
         }
-        if reply.temporary || reply.code < 100 {
+        if reply.is_temporary() {
             return self.repair_later(key);
         }
         let Self { channels, out, .. } = self;

@@ -61,9 +61,7 @@ impl RealtimeClient {
             return;
         }
         channel.server_side = false;
-        let was_subscribed = channel.is_subscribed();
-        channel.state = State::Offline;
-        if was_subscribed {
+        if channel.set_down(State::Offline) {
             channel.tell(ChannelEvent::Subscribing(reason), &mut self.out);
         }
         self.join(key);

@@ -1,17 +1,13 @@
-//! Joining a channel and staying in it: attempts, answers, tokens, refusals.
+//! Joining a channel and staying in it: attempts, answers, refusals.
 
 use crate::{
-    ChannelEvent, ChannelKey, Duration, Error, ErrorCode, Output, Position, RealtimeClient, Reason,
-    Subscribed, TokenRefusal, TokenRequestId,
-    calls::{Waiter, position, since},
+    ChannelEvent, ChannelKey, Error, ErrorCode, Position, RealtimeClient, Reason, Subscribed,
+    calls::Waiter,
     channel::{Channel, State},
     connection::{Again, Phase, Socket, backoff, token::Refresh},
     wire::{self, Outcome, Raw, Request},
 };
 use alloc::boxed::Box;
-
-/// Least wait before a subscription token that is not yet needed is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl RealtimeClient {
     /// Joins everything that is wanted and not the server's own.
@@ -21,24 +17,23 @@ impl RealtimeClient {
         }
     }
 
-    /// One attempt to subscribe, if there is a connection.
+    /// One attempt to subscribe, if there is a connection: a token, then the question.
     pub(crate) fn join(&mut self, key: ChannelKey) {
-        let deadline = self.now + self.config.provider_timeout;
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if channel.options.provides_tokens && channel.token.is_empty() && self.link.live().is_some() {
+            channel.state = State::Authorising;
+            return self.ask_channel_token(key);
+        }
+        self.send_subscribe(key);
+    }
+
+    pub(crate) fn send_subscribe(&mut self, key: ChannelKey) {
         let Phase::Online(live) = &mut self.link.phase else { return };
         let Some(channel) = self.channels.get_mut(key) else { return };
-        if channel.options.provides_tokens && channel.token.is_empty() {
-            channel.state = State::Authorising;
-            if channel.asked.is_none() {
-                self.link.questions += 1;
-                let request = TokenRequestId(self.link.questions);
-                channel.asked = Some((request, deadline));
-                self.out.push(Output::RequestToken { request, channel: Some(channel.name.clone()) });
-            }
-            return;
-        }
         let command = live.next_command();
         let options = &channel.options;
-        let wire::Since { offset, epoch } = channel.position.as_ref().map(since).unwrap_or_default();
+        let wire::Since { offset, epoch } =
+            channel.position.as_ref().map(Position::since).unwrap_or_default();
         // A cache is recovered from nothing, too: the newest value is what the reader wants first.
         let recover = channel.position.is_some() || channel.is_cache();
         let subscribe = wire::Subscribe {
@@ -113,15 +108,15 @@ impl RealtimeClient {
                 self.join_later(key, reply.retry_after, &error);
             }
             // Server and client disagree about what this connection has: start it afresh.
-            ErrorCode::AlreadySubscribed => self.lose(Reason::of(&error), Socket::Open, Again::Backoff),
-            _ if reply.temporary || reply.code < 100 => self.join_later(key, reply.retry_after, &error),
+            ErrorCode::AlreadySubscribed => self.lose(Reason::of(&error), Socket::Open, Again::Later(None)),
+            _ if reply.is_temporary() => self.join_later(key, reply.retry_after, &error),
             _ => self.end_channel(key, &error),
         }
     }
 
-    fn join_later(&mut self, key: ChannelKey, retry_after: u32, error: &Error) {
+    pub(crate) fn join_later(&mut self, key: ChannelKey, retry_after: u32, error: &Error) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        let wish = (retry_after > 0).then(|| Duration::from_millis(retry_after.into()));
+        let wish = backoff::wish(retry_after);
         let wait = backoff::delay(&self.config, channel.failures, wish, &mut self.rng);
         channel.failures = channel.failures.saturating_add(1);
         channel.state = State::Waiting { until: self.now + wait };
@@ -131,8 +126,7 @@ impl RealtimeClient {
     /// Nothing more is tried; the handles stay until they are given back.
     pub(crate) fn end_channel(&mut self, key: ChannelKey, error: &Error) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        channel.state = State::Ended;
-        channel.refresh = Refresh::Never;
+        channel.set_down(State::Ended);
         channel.tell(ChannelEvent::Error(error.clone()), &mut self.out);
         channel.tell(ChannelEvent::Unsubscribed(Reason::of(error)), &mut self.out);
         // The server decides about the calls that waited for the subscription.
@@ -158,13 +152,12 @@ impl RealtimeClient {
         if !channel.is_subscribed() {
             return;
         }
-        channel.refresh = Refresh::Never;
         if wire::resubscribes(code) {
-            channel.state = State::Offline;
+            channel.set_down(State::Offline);
             channel.tell(ChannelEvent::Subscribing(reason), &mut self.out);
             self.join(key);
         } else {
-            channel.state = State::Ended;
+            channel.set_down(State::Ended);
             channel.tell(ChannelEvent::Unsubscribed(reason), &mut self.out);
         }
     }
@@ -174,130 +167,19 @@ impl RealtimeClient {
     pub(crate) fn rejoin(&mut self, key: ChannelKey, error: &Error) {
         let reason = Reason::of(error);
         let Some(channel) = self.channels.get_mut(key) else { return };
-        channel.state = State::Offline;
+        channel.set_down(State::Offline);
         let (name, server_side) = (channel.name.clone(), channel.server_side);
         let again = channel.failures > 0;
         channel.failures = channel.failures.saturating_add(1);
         channel.tell(ChannelEvent::Subscribing(reason.clone()), &mut self.out);
         if server_side {
-            return self.lose(reason, Socket::Open, Again::Backoff);
+            return self.lose(reason, Socket::Open, Again::Later(None));
         }
         self.send_unsubscribe(&name);
         if again {
             return self.join_later(key, 0, error);
         }
         self.join(key);
-    }
-
-    /// The answer to a question for a subscription's token.
-    pub(crate) fn on_channel_token(
-        &mut self,
-        request: TokenRequestId,
-        token: Result<Box<str>, TokenRefusal>,
-    ) {
-        let key =
-            self.channels.keys_where(&mut |channel| channel.asked.is_some_and(|(asked, _)| asked == request));
-        let Some(key) = key.first().copied() else { return };
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        channel.asked = None;
-        let authorising = matches!(channel.state, State::Authorising);
-        let refreshing = channel.refresh == Refresh::Asking;
-        match token {
-            Ok(token) if authorising => {
-                channel.token = token;
-                self.join(key);
-            }
-            Ok(token) if refreshing => self.send_sub_refresh(key, &token),
-            Ok(_) => {}
-            Err(refusal) => {
-                let error = refusal.error();
-                match refusal {
-                    TokenRefusal::Forbidden(_) if authorising => self.end_channel(key, &error),
-                    TokenRefusal::Forbidden(_) if refreshing => {
-                        let name = channel.name.clone();
-                        self.end_channel(key, &error);
-                        self.send_unsubscribe(&name);
-                    }
-                    TokenRefusal::Failed(_) if authorising => {
-                        self.join_later(key, 0, &error);
-                    }
-                    _ if refreshing => self.sub_refresh_later(key, &error),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    pub(crate) fn on_channel_tokens_overdue(&mut self) {
-        let now = self.now;
-        for key in self
-            .channels
-            .keys_where(&mut |channel| channel.asked.is_some_and(|(_, deadline)| deadline <= now))
-        {
-            if let Some((request, _)) = self.channels.get(key).and_then(|channel| channel.asked) {
-                self.on_channel_token(request, Err(TokenRefusal::Failed("no answer in time".into())));
-            }
-        }
-    }
-
-    pub(crate) fn on_sub_refresh_due(&mut self) {
-        let (now, provider_deadline) = (self.now, self.now + self.config.provider_timeout);
-        for key in self.channels.keys_where(&mut |channel| matches!(channel.refresh, Refresh::At(at) | Refresh::Sent { deadline: at } if at <= now))
-        {
-            let Some(channel) = self.channels.get_mut(key) else { continue };
-            if let Refresh::Sent { .. } = channel.refresh {
-                let error = Error::new(ErrorCode::TokenFailed).with_detail("the server did not answer sub_refresh");
-                self.sub_refresh_later(key, &error);
-            } else if channel.options.provides_tokens {
-                channel.refresh = Refresh::Asking;
-                self.link.questions += 1;
-                let request = TokenRequestId(self.link.questions);
-                channel.asked = Some((request, provider_deadline));
-                self.out.push(Output::RequestToken { request, channel: Some(channel.name.clone()) });
-            } else {
-                // Without a provider the server's verdict on the old token is all that can be waited for.
-                channel.refresh = Refresh::Never;
-            }
-        }
-    }
-
-    fn sub_refresh_later(&mut self, key: ChannelKey, error: &Error) {
-        let at = self.now + backoff::leisurely(ASK_AGAIN, &mut self.rng);
-        if let Some(channel) = self.channels.get_mut(key) {
-            channel.refresh = Refresh::At(at);
-            channel.tell(ChannelEvent::Error(error.clone()), &mut self.out);
-        }
-    }
-
-    fn send_sub_refresh(&mut self, key: ChannelKey, token: &str) {
-        let deadline = self.now + self.config.request_timeout;
-        let Phase::Online(live) = &mut self.link.phase else { return };
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        channel.refresh = Refresh::Sent { deadline };
-        let command = live.next_command();
-        self.calls.await_answer(command, Waiter::SubRefresh(key));
-        let request = wire::SubRefresh { channel: (&*channel.name).into(), token: token.into() };
-        self.out.command(live.conn, command, Request::SubRefresh(request));
-    }
-
-    pub(crate) fn on_sub_refreshed(&mut self, key: ChannelKey, outcome: &Outcome<'_>) {
-        let now = self.now;
-        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.is_subscribed()) else {
-            return;
-        };
-        match outcome {
-            Outcome::SubRefresh(result) => channel.refresh = Refresh::after(now, result.expires, result.ttl),
-            Outcome::Error(reply) => {
-                let error = Error::from_wire(reply);
-                if reply.temporary || error.code == ErrorCode::TokenExpired || reply.code < 100 {
-                    return self.sub_refresh_later(key, &error);
-                }
-                let name = channel.name.clone();
-                self.end_channel(key, &error);
-                self.send_unsubscribe(&name);
-            }
-            _ => self.on_protocol_error("the answer to sub_refresh is of another kind"),
-        }
     }
 
     /// The server has confirmed a subscription, asked for or its own.
@@ -319,7 +201,7 @@ impl RealtimeClient {
         // A plain server answers a recovery with the position asked from; what it brings stands behind that.
         let newest =
             result.publications.iter().map(|publication| publication.offset).fold(result.offset, u64::max);
-        let head = tracked.then(|| position(&result.epoch, newest));
+        let head = tracked.then(|| Position::new(&result.epoch, newest));
         let before = channel.position.take();
         channel.tell(
             ChannelEvent::Subscribed(Subscribed {

@@ -67,6 +67,14 @@ pub struct ErrorReply<'a> {
     pub retry_after: u32,
 }
 
+impl ErrorReply<'_> {
+    /// Whether the client tries again by itself.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        self.temporary || self.code < 100
+    }
+}
+
 /// Answer to connect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectResult<'a> {
