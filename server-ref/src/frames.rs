@@ -152,6 +152,11 @@ pub(crate) fn reply(reply: &wire::Reply<'_>) -> Bytes {
     out.into()
 }
 
+/// The answer to a command as a frame.
+pub(crate) fn answer(id: u32, outcome: wire::Outcome<'_>) -> Bytes {
+    reply(&wire::Reply::Answer(wire::Answer { id, outcome }))
+}
+
 /// JSON on one line: a frame may hold several objects, divided by line feeds, so a payload must hold none.
 /// Inside of strings they are escaped already; what is left is white space between tokens.
 pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
@@ -182,8 +187,7 @@ mod tests {
                     offset: position.map_or(0, |position| position.offset),
                     time: appended.time,
                 };
-                let answer = wire::Answer { id: 90, outcome: wire::Outcome::Publish(result) };
-                assert_eq!(publish_reply(90, &appended), reply(&wire::Reply::Answer(answer)));
+                assert_eq!(publish_reply(90, &appended), answer(90, wire::Outcome::Publish(result)));
             }
         }
     }

@@ -125,6 +125,17 @@ pub struct Publication {
 }
 
 impl Page {
+    /// Drops what is too much for so many bytes; at least one publication stays.
+    pub fn cut(&mut self, most: usize) {
+        let mut bytes = 0;
+        let fits = self.publications.iter().take_while(|publication| {
+            bytes += publication.data.len() + publication.meta.len();
+            bytes <= most
+        });
+        let fits = fits.count().max(1);
+        self.publications.truncate(fits);
+    }
+
     /// The epoch of the head.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {

@@ -65,6 +65,8 @@ struct Queue {
     frames: Vec<Bytes>,
     /// Bytes in `frames`, and those taken out of it but not yet written.
     bytes: usize,
+    /// How many of them may be replies.
+    replies: usize,
     controls: Vec<Control>,
     close: Option<Box<Close>>,
     waker: Option<Waker>,
@@ -88,6 +90,8 @@ pub struct Outgoing {
     pub controls: Vec<Control>,
     /// Write the frames, then close.
     pub close: Option<Box<Close>>,
+    /// Bytes that are queued or taken out of the queue and not yet written.
+    pub waiting: usize,
 }
 
 impl std::fmt::Debug for Connection {
@@ -109,14 +113,15 @@ impl Connection {
         &self.client
     }
 
-    /// Queues a frame. A client that reads too slowly is closed instead: 3008, with numbers.
+    /// Queues what the client has not asked for. One that reads too slowly is closed instead: 3008, with
+    /// numbers.
     pub fn push(&self, frame: Bytes) {
         let mut queue = self.queue.lock();
         if queue.close.is_some() {
             return;
         }
         queue.bytes += frame.len();
-        if queue.bytes > self.limit {
+        if queue.bytes - queue.replies > self.limit {
             let code = homing_core::wire::DisconnectCode::Slow;
             let reason = format!("{}: {} bytes wait, {} may", code.text(), queue.bytes, self.limit);
             queue.frames = Vec::new();
@@ -125,6 +130,21 @@ impl Connection {
             queue.frames.push(frame);
         }
         Self::wake(queue);
+    }
+
+    /// Queues the answer to a command, and says how many bytes wait. Answers are not judged by the limit, or
+    /// catching up would cut the client off again: its session stops listening to it instead.
+    pub fn reply(&self, frame: Bytes) -> usize {
+        let mut queue = self.queue.lock();
+        if queue.close.is_some() {
+            return 0;
+        }
+        queue.bytes += frame.len();
+        queue.replies += frame.len();
+        queue.frames.push(frame);
+        let waiting = queue.bytes;
+        Self::wake(queue);
+        waiting
     }
 
     /// Ends the connection after what is queued was written. The first reason stands.
@@ -166,6 +186,8 @@ impl Connection {
     pub fn poll_outgoing(&self, outgoing: &mut Outgoing, written: usize, waker: Option<&Waker>) -> Poll<()> {
         let mut queue = self.queue.lock();
         queue.bytes = queue.bytes.saturating_sub(written);
+        queue.replies = queue.replies.min(queue.bytes);
+        outgoing.waiting = queue.bytes;
         let mut new = !queue.controls.is_empty();
         std::mem::swap(&mut queue.controls, &mut outgoing.controls);
         if outgoing.frames.is_empty() && !queue.frames.is_empty() {

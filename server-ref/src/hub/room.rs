@@ -182,7 +182,7 @@ impl Room {
         let Some(member) = state.members.get_mut(slot) else { return (Activation::Gone, Need::Nothing) };
         let Some(held) = member.held.take() else { return (Activation::Gone, Need::Nothing) };
         if let Some(reply) = reply {
-            member.connection.push(reply);
+            member.connection.reply(reply);
         }
         let first = state.head.is_none();
         if first {

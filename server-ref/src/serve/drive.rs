@@ -131,6 +131,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
                 moved = true;
                 self.handle_controls();
             }
+            if settled > 0
+                && let Some(session) = &mut self.session
+            {
+                let wanted = session.wants_input();
+                session.handle_waiting(self.outgoing.waiting);
+                moved |= wanted != session.wants_input();
+            }
             if self.outgoing.close.is_some() {
                 self.begin_end();
                 continue;
@@ -140,6 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
                 Poll::Ready(Ok(())) => self.stalled_since = None,
                 Poll::Pending => self.note_stall(),
             }
+            // The queue is told at once what it need not count any more.
+            moved |= self.settled > 0;
             if !moved && self.poll_time(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -211,6 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
                 }
                 self.written += written;
                 self.stalled_since = None;
+                // It takes bytes, so it is there, even where its pong is not read yet.
+                if let Some(session) = &mut self.session {
+                    session.handle_pong();
+                }
             }
             self.unwritten = Vec::new();
             self.written = 0;
@@ -323,6 +336,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
                 Some(Ending::Queue) => {
                     if ready!(self.poll_write(cx)).is_err() {
                         return Poll::Ready(Over);
+                    }
+                    let _ = self.connection.poll_outgoing(&mut self.outgoing, 0, None);
+                    if !self.outgoing.frames.is_empty() {
+                        continue;
                     }
                     if let Some(close) = self.outgoing.close.take() {
                         farewell(&close, &mut self.unwritten);

@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// Reads on where commands had to wait.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         if !self.backlog.is_empty() {
             let text = std::mem::take(&mut self.backlog);
             self.read(&text);

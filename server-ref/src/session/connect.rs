@@ -107,6 +107,7 @@ impl Session {
     fn refuse_connect(&mut self, id: u32, refusal: Refusal) {
         self.node.metrics.refused.increment(1);
         self.stage = Stage::New;
+        self.deferred = Vec::new();
         self.refuse(id, refusal);
     }
 
@@ -199,11 +200,15 @@ impl Session {
             }),
             ..ConnectResult::default()
         };
-        self.answer(id, Outcome::Connect(Box::new(result)));
+        let frame = frames::answer(id, Outcome::Connect(Box::new(result)));
+        self.answer_frame(frame);
         self.stage = Stage::Connected;
         self.start_pings();
         self.set_expiry(expires_at);
         self.activate_connected();
+        for control in std::mem::take(&mut self.deferred) {
+            self.handle_control(control);
+        }
         tracing::debug!(client = &**self.connection.client(), user = self.user(), "connected");
     }
 

@@ -32,7 +32,7 @@ use bytes::Bytes;
 use calls::Waiting;
 use connect::Connecting;
 use homing_core::wire::{
-    Answer, Command, DisconnectCode, ErrorCode, ErrorReply, Outcome, Push, PushEvent, Reply, Request, json,
+    Command, DisconnectCode, ErrorCode, ErrorReply, Outcome, Push, PushEvent, Reply, Request, json,
 };
 use std::{borrow::Cow, sync::Arc};
 use subscriptions::Subscriptions;
@@ -62,8 +62,12 @@ pub struct Session {
     subscriptions: Subscriptions,
     calls: Vec<Box<dyn Waiting>>,
     connecting: Option<Box<Connecting>>,
-    /// Commands that wait for an earlier one.
+    /// Commands that wait for an earlier one, or for the client to read.
     backlog: String,
+    /// Bytes that waited to be written when that was last seen.
+    waiting: usize,
+    /// What came before the connect command was answered.
+    deferred: Vec<Control>,
     times: Times,
     budget: Budget,
 }
@@ -143,6 +147,8 @@ impl Session {
             calls: Vec::new(),
             connecting: None,
             backlog: String::new(),
+            waiting: 0,
+            deferred: Vec::new(),
             times,
         }
     }
@@ -159,11 +165,24 @@ impl Session {
         &self.connection
     }
 
-    /// Whether the host should read on. While commands wait it should not: so a client that asks faster than
-    /// the engine answers is slowed down by its own socket.
+    /// Whether the host should read on. While commands wait, or too much of what was answered, it should
+    /// not: so a client that asks faster than the engine answers, or than it reads, is slowed down by its own
+    /// socket.
     #[must_use]
-    pub const fn wants_input(&self) -> bool {
-        self.backlog.is_empty()
+    pub fn wants_input(&self) -> bool {
+        self.backlog.is_empty() && !self.is_clogged()
+    }
+
+    /// Notes how many bytes wait to be written, and goes on with commands that waited for it.
+    pub fn handle_waiting(&mut self, bytes: usize) {
+        self.waiting = bytes;
+        if !self.is_clogged() {
+            self.resume();
+        }
+    }
+
+    fn is_clogged(&self) -> bool {
+        self.waiting > self.node.config.client.queue_max_size / 2
     }
 
     /// Takes a message of the client: one or more commands, or a pong.
@@ -210,6 +229,7 @@ impl Session {
         let channel = match &command.request {
             Request::Pong => return false,
             _ if self.stage == Stage::Connecting || self.calls.len() >= MAX_CALLS => return true,
+            _ if self.is_clogged() => return true,
             Request::Subscribe(request) => &request.channel,
             Request::Unsubscribe(request) => &request.channel,
             Request::Publish(request) => &request.channel,
@@ -265,8 +285,10 @@ impl Session {
 
     /// Takes what the node or the application wants of this session.
     pub fn handle_control(&mut self, control: Control) {
-        if self.stage != Stage::Connected {
-            return;
+        match self.stage {
+            Stage::Connected => {}
+            Stage::Connecting => return self.deferred.push(control),
+            Stage::New | Stage::Ended => return,
         }
         match control {
             Control::Dropped { channel, slot, code } => self.dropped(&channel, slot, code),
@@ -276,23 +298,19 @@ impl Session {
         }
     }
 
-    fn push_frame(&self, frame: Bytes) {
-        self.connection.push(frame);
+    fn answer_frame(&mut self, frame: Bytes) {
+        self.waiting = self.connection.reply(frame);
     }
 
-    fn reply(&self, reply: &Reply<'_>) {
-        self.push_frame(frames::reply(reply));
-    }
-
-    fn answer(&self, id: u32, outcome: Outcome<'_>) {
-        self.reply(&Reply::Answer(Answer { id, outcome }));
+    fn answer(&mut self, id: u32, outcome: Outcome<'_>) {
+        self.answer_frame(frames::answer(id, outcome));
     }
 
     fn push(&self, channel: &str, event: PushEvent<'_>) {
-        self.reply(&Reply::Push(Push { channel: channel.into(), event }));
+        self.connection.push(frames::reply(&Reply::Push(Push { channel: channel.into(), event })));
     }
 
-    fn refuse(&self, id: u32, refusal: impl Into<Refusal>) {
+    fn refuse(&mut self, id: u32, refusal: impl Into<Refusal>) {
         self.node.metrics.errors.increment(1);
         let Refusal { code, message, temporary, retry_after } = refusal.into();
         self.answer(id, Outcome::Error(ErrorReply { code, message, temporary, retry_after }));

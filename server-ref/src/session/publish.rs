@@ -45,11 +45,11 @@ impl Session {
         Ok(Some(Bytes::from(frames::on_one_line(data.as_str()).into_owned())))
     }
 
-    fn published(&self, id: u32, appended: Result<Appended, EngineError>) {
+    fn published(&mut self, id: u32, appended: Result<Appended, EngineError>) {
         match appended {
             Ok(appended) => {
                 self.node.metrics.publications.increment(1);
-                self.push_frame(frames::publish_reply(id, &appended));
+                self.answer_frame(frames::publish_reply(id, &appended));
             }
             Err(error) => self.refuse(id, error),
         }

@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// Members that one presence result lists; of a larger room the client can ask for the numbers.
 const MAX_PRESENCE: u32 = 5000;
 
+/// Bytes of publications on one page, and in one recovery: what one client may make the server hold at once.
+/// A page is cut there and the client asks for the next; a recovery is refused and read page by page.
+pub(super) const MAX_PAGE_BYTES: usize = 1 << 20;
+
 impl Session {
     pub(super) fn history(&mut self, id: u32, request: &History<'_>) {
         let channel = &*request.channel;
@@ -55,12 +59,15 @@ impl Session {
             Ok(page) if since.is_some_and(|since| since.epoch != page.head.epoch) => {
                 session.refuse(id, ErrorCode::UnrecoverablePosition);
             }
-            Ok(page) => session.answer_history(id, &page),
+            Ok(mut page) => {
+                page.cut(MAX_PAGE_BYTES);
+                session.answer_history(id, &page);
+            }
             Err(error) => session.refuse(id, error),
         });
     }
 
-    fn answer_history(&self, id: u32, page: &Page) {
+    fn answer_history(&mut self, id: u32, page: &Page) {
         self.answer(
             id,
             Outcome::History(HistoryResult {
@@ -93,7 +100,7 @@ impl Session {
                 let message = format!("limit exceeded: more than {MAX_PRESENCE} are present");
                 session.refuse(id, Refusal::because(ErrorCode::LimitExceeded, message));
             }
-            Ok(snapshot) => session.push_frame(frames::presence_reply(id, &snapshot)),
+            Ok(snapshot) => session.answer_frame(frames::presence_reply(id, &snapshot)),
             Err(error) => session.refuse(id, error),
         });
     }

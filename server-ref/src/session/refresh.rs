@@ -1,7 +1,10 @@
 //! Tokens that are renewed in band, the connection's and those of subscriptions.
 
 use super::{Session, subscribe::refused_token};
-use crate::auth::{ConnectionClaims, TokenError};
+use crate::{
+    auth::{ConnectionClaims, TokenError},
+    frames,
+};
 use homing_core::wire::{
     DisconnectCode, ErrorCode, Outcome, PushEvent, Refresh, RefreshResult, SubRefresh, SubRefreshResult,
 };
@@ -26,7 +29,8 @@ impl Session {
             Err(error @ TokenError::Unavailable(_)) => return self.refuse(id, refused_token(&error)),
         };
         self.set_expiry(expires_at);
-        self.answer(id, Outcome::Refresh(self.refresh_result(expires_at)));
+        let frame = frames::answer(id, Outcome::Refresh(self.refresh_result(expires_at)));
+        self.answer_frame(frame);
     }
 
     fn refresh_result(&self, expires_at: Option<i64>) -> RefreshResult<'_> {

@@ -8,6 +8,7 @@ use super::{
     Refusal, Session, Stage,
     connect::position,
     permission::Entrance,
+    query::MAX_PAGE_BYTES,
     subscriptions::{Asked, Attempt, Purpose, Subscription},
 };
 use crate::{
@@ -225,7 +226,7 @@ impl Session {
                 let channel = Arc::clone(&subscription.channel);
                 let Some(subscription) = self.subscriptions.find(&channel) else { return };
                 let result = Outcome::Subscribe(Box::new(self.subscribe_result(subscription)));
-                frames::reply(&wire::Reply::Answer(wire::Answer { id, outcome: result }))
+                frames::answer(id, result)
             }
             Purpose::Push => {
                 let channel = Arc::clone(&subscription.channel);
@@ -413,6 +414,7 @@ pub(super) fn refused_token(error: &TokenError) -> Refusal {
 
 /// Leaves in a page what the client gets: all that it missed, or nothing. Says which.
 fn recover(page: &mut Page, since: Position, cache: bool) -> bool {
+    page.cut(MAX_PAGE_BYTES);
     let newest = page.publications.last().map_or(since.offset, |publication| publication.offset);
     if since == page.head {
         page.publications.clear();

@@ -61,7 +61,7 @@ impl Session {
             return self.end(DisconnectCode::Expired.into());
         }
         if due(self.times.ping_at, now) {
-            self.push_frame(frames::PING);
+            self.connection.push(frames::PING);
             let config = &self.node.config.client;
             let pong = config.pong_timeout.millis();
             self.times.ping_at = Some(now + config.ping_interval.millis());

@@ -2,6 +2,7 @@
 
 use crate::socket::{Frame, Socket, frame, start, until};
 use homing_server::config::Span;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 async fn what_breaks_the_protocol_ends_the_connection_with_its_code() {
@@ -51,6 +52,52 @@ async fn a_megabyte_of_small_commands_is_answered() {
     for _ in 0..count {
         assert_eq!(socket.line().await["id"], 9);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_without_reading_is_slowed_down_and_not_cut() {
+    let server = start(|config| {
+        config.client.command_rate_limit = 0;
+        config.client.queue_max_size = 100_000;
+    })
+    .await;
+    let mut socket = Socket::connected(&server).await;
+    // Tens of megabytes in both directions: more than the buffers of the socket hold.
+    let data = "x".repeat(60_000);
+    let ids = 1000..1300;
+    let command = |id| format!(r#"{{"id":{id},"rpc":{{"method":"echo","data":"{data}"}}}}"#);
+    let commands: Vec<u8> = ids.clone().flat_map(|id| frame(0x81, command(id).as_bytes())).collect();
+    let mut twin = socket.twin();
+    let writing = tokio::spawn(async move { twin.write_all(&commands).await });
+    for id in ids {
+        assert_eq!(socket.line().await["id"], id);
+    }
+    writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn catching_up_on_large_messages_cuts_nobody() {
+    let server = start(|config| config.client.queue_max_size = 100_000).await;
+    let mut writer = Socket::connected(&server).await;
+    let first = writer.call("subscribe", r#"{"channel":"chat:a"}"#).await["subscribe"].clone();
+    for _ in 0..50 {
+        writer.call("publish", &format!(r#"{{"channel":"chat:a","data":"{}"}}"#, "x".repeat(60_000))).await;
+    }
+    let mut reader = Socket::connected(&server).await;
+    let subscribe =
+        format!(r#"{{"channel":"chat:a","recover":true,"offset":34,"epoch":{}}}"#, first["epoch"]);
+    let result = reader.call("subscribe", &subscribe).await["subscribe"].clone();
+    assert_eq!(result["publications"].as_array().unwrap().len(), 16);
+    // A page holds a megabyte: the rest is asked for.
+    let (mut seen, mut pages) = (0, 0);
+    while seen < 50 {
+        let since = format!(r#"{{"epoch":{},"offset":{seen}}}"#, first["epoch"]);
+        let page =
+            reader.call("history", &format!(r#"{{"channel":"chat:a","limit":-1,"since":{since}}}"#)).await;
+        seen += page["history"]["publications"].as_array().unwrap().len();
+        pages += 1;
+    }
+    assert_eq!(pages, 3);
 }
 
 #[tokio::test]

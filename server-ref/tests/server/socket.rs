@@ -2,7 +2,7 @@
 
 use homing_server::{Config, Handle, Server, config, serve};
 use serde_json::Value;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, os::fd::AsFd, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -24,7 +24,8 @@ pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Running {
     config.client.insecure = true;
     config.shutdown.drain_window = config::Span::from_millis(200);
     change(&mut config);
-    let server = Server::builder().config(config).build().await.unwrap();
+    let server = Server::builder().config(config).procedure("echo", async |_, data| Ok(data));
+    let server = server.build().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve::listen(listener, server.router()));
@@ -159,6 +160,12 @@ impl Socket {
 
     pub(crate) async fn send(&mut self, text: &str) {
         self.send_bytes(&frame(0x81, text.as_bytes())).await;
+    }
+
+    /// The same socket once more, to write to while this one is read.
+    pub(crate) fn twin(&self) -> TcpStream {
+        let socket = std::net::TcpStream::from(self.stream.as_fd().try_clone_to_owned().unwrap());
+        TcpStream::from_std(socket).unwrap()
     }
 
     /// The next frame.

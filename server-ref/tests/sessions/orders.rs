@@ -66,3 +66,22 @@ fn a_connection_is_refreshed_by_the_server() {
         (&json!(true), &json!(60))
     );
 }
+
+#[test]
+fn an_order_that_comes_while_the_client_connects_is_kept() {
+    let world = World::new();
+    world.engine.hold();
+    let mut ada = world.client();
+    let token = crate::support::token(r#"{"sub":"ada","channels":["chat:a"]}"#);
+    let id = ada.command("connect", &format!(r#"{{"token":"{token}"}}"#));
+    world.node.unsubscribe_user("ada", "chat:a", 2000, "enough");
+    world.node.subscribe_user("ada", "closed:b");
+    ada.turn();
+    assert_eq!(ada.reply(id), None);
+    world.engine.stop_holding();
+    let all = ada.all();
+    assert_eq!(all[0]["id"], id);
+    assert!(all[0]["connect"]["subs"]["chat:a"].is_object());
+    assert_eq!(all[1]["push"]["unsubscribe"]["code"], 2000);
+    assert_eq!(all[2]["push"]["channel"], "closed:b");
+}

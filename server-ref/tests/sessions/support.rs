@@ -329,6 +329,7 @@ impl Client {
             if self.connection.poll_outgoing(&mut self.outgoing, written, None).is_pending() {
                 return;
             }
+            session.handle_waiting(0);
             written = self.outgoing.frames.iter().map(bytes::Bytes::len).sum();
             for frame in self.outgoing.frames.drain(..) {
                 for line in std::str::from_utf8(&frame).unwrap().split('\n') {
