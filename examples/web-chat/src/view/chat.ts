@@ -52,7 +52,7 @@ export const showChat = (root: HTMLElement, house: House, rename: (name: string)
     const count = room.people.length;
     document.title = `${house.line.kind === "open" ? "" : "✂ "}${room.name} · Homing chat`;
     title.textContent = room.name;
-    topic.textContent = topicOf(count);
+    topic.textContent = topicOf(count, house.line.kind === "open");
     here.textContent = `${count} here`;
     wire.draw();
     rooms.draw();
@@ -73,5 +73,7 @@ export const showChat = (root: HTMLElement, house: House, rename: (name: string)
   composer.focus();
 };
 
-const topicOf = (count: number): string =>
-  count <= 1 ? "Nobody else is here. Open this page once more, in another browser." : `${count} people are here.`;
+const topicOf = (count: number, known: boolean): string => {
+  if (!known) return count > 1 ? `${count} people were here.` : "";
+  return count > 1 ? `${count} people are here.` : "Nobody else is here. Open this page in another browser.";
+};

@@ -85,12 +85,12 @@ const gapRow = ({ key, count, reason }: GapEntry): HTMLElement =>
   html(
     "li",
     { class: "divider gap", "data-key": key },
-    html("p", {}, html("strong", {}, count === 0 ? "Some messages are missing here" : count === 1 ? "1 message is missing here" : `${count} messages are missing here`), html("span", {}, why[reason])),
+    html("p", {}, html("strong", {}, count === 0 ? "Messages may be missing here" : count === 1 ? "1 message is missing here" : `${count} messages are missing here`), html("span", {}, why[reason])),
   );
 
 const why: Record<GapEntry["reason"], string> = {
   retention: "The server keeps only the newest, and you were away for too long.",
-  epoch_changed: "The server started afresh and no longer has them.",
+  epoch_changed: "The server started afresh: it does not know what was said in between.",
   rewound: "The server has lost them.",
   history_unavailable: "The server does not let them be read.",
   lagged: "They came faster than this page could take them.",

@@ -11,6 +11,9 @@ const SHAPES = {
   cut: { near: "M0 12C22 17 40 22 46 60", far: "M54 60C60 22 78 17 100 12" },
 } as const;
 
+/** Where waiting messages sit on the near end of the cut wire: points of its curve, as parts of the way. */
+const PERCHES: readonly number[] = [0.1, 0.24, 0.38, 0.5, 0.6];
+
 /** More would only be a blur. */
 const IN_THE_AIR = 6;
 
@@ -18,6 +21,7 @@ export class Wire {
   readonly element: HTMLElement;
   readonly #house: House;
   readonly #sky = html("div", { class: "sky", "aria-hidden": "true" });
+  readonly #perched = PERCHES.map(perch);
   readonly #near = svg("path", { class: "strand" });
   readonly #far = svg("path", { class: "strand" });
   readonly #title = html("strong", { class: "line-title" });
@@ -32,7 +36,7 @@ export class Wire {
       if (house.network.isCut) house.network.restore();
       else house.network.cut();
     });
-    this.#sky.append(half("near", this.#near), half("far", this.#far));
+    this.#sky.append(half("near", this.#near), half("far", this.#far), ...this.#perched);
     this.element = html(
       "header",
       { class: "line" },
@@ -45,13 +49,14 @@ export class Wire {
 
   draw(): void {
     const { line, network, waiting } = this.#house;
-    const shape = line.kind === "open" ? SHAPES.whole : SHAPES.cut;
+    const shape = line.kind === "open" || line.kind === "trying" ? SHAPES.whole : SHAPES.cut;
     this.element.dataset["kind"] = line.kind;
-    this.#near.setAttribute("d", line.kind === "trying" ? SHAPES.whole.near : shape.near);
-    this.#far.setAttribute("d", line.kind === "trying" ? SHAPES.whole.far : shape.far);
+    this.#near.setAttribute("d", shape.near);
+    this.#far.setAttribute("d", shape.far);
     say(this.#title, line.title);
     say(this.#detail, line.detail);
     say(this.#waiting, waiting === 0 || line.kind === "open" ? "" : `${waiting} ${waiting === 1 ? "message waits" : "messages wait"}`);
+    this.#perched.forEach((bird, at) => bird.classList.toggle("here", shape === SHAPES.cut && at < waiting));
     say(this.#switch, network.isCut ? "Mend the line" : "Cut the line");
   }
 
@@ -71,6 +76,17 @@ export class Wire {
 
 const half = (side: string, strand: SVGPathElement): SVGSVGElement =>
   svg("svg", { class: `half half-${side}`, viewBox: "0 0 100 60", preserveAspectRatio: "none" }, strand);
+
+/** A pigeon that waits on the cut wire. */
+const perch = (part: number): SVGSVGElement => {
+  const bird = svg("svg", { class: "perched", viewBox: "0 0 32 32" }, pigeon());
+  const along = ([a, b, c, d]: readonly [number, number, number, number]): number =>
+    (1 - part) ** 3 * a + 3 * (1 - part) ** 2 * part * b + 3 * (1 - part) * part ** 2 * c + part ** 3 * d;
+  // The curve of SHAPES.cut.near; its box is half as wide as the sky.
+  bird.style.left = `${along([0, 22, 40, 46]) / 2}%`;
+  bird.style.setProperty("--height", String(along([12, 17, 22, 60]) / 60));
+  return bird;
+};
 
 /** Where the pigeons fly to. */
 const loft = (): SVGSVGElement =>
