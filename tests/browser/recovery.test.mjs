@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import { RealtimeClient } from 'homing';
+import WebSocket from 'ws';
 import { FaultProxy } from '../conformance/support/processes.mjs';
 import { closeBrowser, inOrder, openBrowser, Visitor } from './support/pages.mjs';
 import { ChatServer, eventually, nodeBot, rustBot } from './support/programs.mjs';
@@ -122,6 +124,26 @@ test('the button cuts the line for real, and mending it brings everything home',
   await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 4)]);
   assert.deepEqual((await ada.messages()).map(({ recovered }) => recovered), [false, true, true, true, true, false, false]);
   await eventually(async () => (await ada.people()).join() === 'Ada,Ben', 'everyone to be here again');
+});
+
+test('what the server keeps no longer is one gap, counted, and the rest comes', async () => {
+  const ada = await enter(server.address, 'barn', 'Ada');
+  await ada.say('Ada 1.');
+  await ada.page.locator('.message.sent').waitFor();
+  await ada.page.getByRole('button', { name: 'Cut the line' }).click();
+  const writer = new RealtimeClient(server.url, { WebSocket, data: { user: 'zoe', info: { name: 'Zoe' } } });
+  writer.connect();
+  // Of 321 messages the development configuration keeps 300: those from the second to the 21st are gone.
+  const barn = writer.channel('chat:barn', { joinLeave: true });
+  barn.on('joined', () => {});
+  for (const text of numbered('Zoe', 320)) await barn.publish({ id: text, text });
+  await writer.close();
+  await ada.page.getByRole('button', { name: 'Mend the line' }).click();
+  await ada.page.getByText('20 messages are missing here').waitFor();
+  await ada.page.getByText('300 messages came home').waitFor();
+  await ada.sees('Zoe 320.');
+  assert.deepEqual(await ada.texts(), ['Ada 1.', ...numbered('Zoe', 320).slice(20)]);
+  inOrder(await ada.messages());
 });
 
 test('a server that starts afresh says what it no longer has, and talk goes on, bots included', async () => {

@@ -13,7 +13,7 @@ const target = process.env.CARGO_TARGET_DIR ?? `${root}target`;
 process.env.HOMING_FAULT_PROXY ??= `${target}/debug/fault-proxy`;
 
 const paths = {
-  server: process.env.HOMING_SERVER ?? `${target}/debug/homing-server`,
+  server: `${target}/debug/homing-server`,
   rustBot: `${target}/debug/rust-bot`,
   nodeBot: `${root}examples/node-bot/bot.js`,
   chat: `${root}examples/web-chat/dist`,
@@ -138,21 +138,21 @@ export const eventually = async (holds, what, ms = 15_000) => {
 
 /** Homing's server on its memory engine, with the chat beside the endpoint. Starts again on the same port. */
 export class ChatServer {
-  static async start() {
-    const server = new ChatServer(await freePort());
+  static async start(settings = {}) {
+    const server = new ChatServer(await freePort(), settings);
     await server.start();
     return server;
   }
 
-  constructor(port) {
-    this.port = port;
+  constructor(port, settings) {
+    this.settings = settings;
     this.address = `127.0.0.1:${port}`;
     this.url = `ws://${this.address}/connection/websocket`;
   }
 
   async start() {
     this.program = new Program(paths.server, ['--listen', this.address, '--insecure', '--static-dir', paths.chat], {
-      env: { HOMING_CLIENT_PING_INTERVAL: '2s', HOMING_CLIENT_PONG_TIMEOUT: '1s' },
+      env: { HOMING_CLIENT_PING_INTERVAL: '2s', HOMING_CLIENT_PONG_TIMEOUT: '1s', ...this.settings },
     });
     await this.program.line(/^listening on /);
   }

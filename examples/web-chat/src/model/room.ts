@@ -26,6 +26,8 @@ export interface RoomHome {
   readonly me: Person;
   /** How long the line was away before it last came back, milliseconds. */
   readonly away: number;
+  /** The room on the page. */
+  readonly current: Room;
   changed(room: Room): void;
   /** A message went out or came in over the line. */
   flew(direction: "out" | "in"): void;
@@ -162,7 +164,7 @@ export class Room {
     this.#home.changed(this);
   }
 
-  /** Drops what is far above, once the reader is at the bottom. */
+  /** Drops what is far above; for when nobody reads there. */
   trim(): void {
     if (this.timeline.trim()) this.#atBeginning = false;
   }
@@ -264,6 +266,7 @@ export class Room {
     const known = this.timeline.find(entry.key);
     if (returning && recovered && !known) this.timeline.returned(returning.key, this.#home.away);
     const isNews = this.timeline.arrive({ ...entry, recovered });
+    if (this.#loaded && this.#home.current !== this) this.trim();
     const old = this.#start?.epoch === message.epoch && message.offset <= this.#start.offset;
     if (isNews && !entry.own && !old) {
       this.#unread += 1;

@@ -42,7 +42,7 @@ export interface ReturnEntry {
 
 export type Entry = MessageEntry | GapEntry | ReturnEntry;
 
-/** More are dropped from the top while the reader is at the bottom; scrolling up reads them again. */
+/** More are dropped from the top while nobody reads there; scrolling up reads them again. */
 const KEPT = 400;
 
 export class Timeline {
@@ -138,7 +138,7 @@ export class Timeline {
     let at = this.#entries.length;
     while (at > 0) {
       const before = this.#entries[at - 1];
-      if (before?.kind !== "message" || before.offset > 0) break;
+      if (before?.kind !== "message" || before.offset > 0 || before.state === "sent") break;
       at -= 1;
     }
     this.#entries.splice(at, 0, entry);

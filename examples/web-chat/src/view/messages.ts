@@ -54,6 +54,7 @@ export class Messages {
       this.#follows = true;
     }
     const scroller = this.#scroller;
+    if (this.#follows) room.trim();
     const anchor = this.#follows ? undefined : this.#anchor();
     this.#drawTop(room);
     scroller.setAttribute("aria-busy", String(!room.loaded));
@@ -129,10 +130,7 @@ export class Messages {
     if (follows !== this.#follows) {
       this.#follows = follows;
       this.#seenCount = room.timeline.arrivals;
-      if (follows) {
-        room.seen();
-        room.trim();
-      }
+      if (follows) room.seen();
       this.#drawNews(room);
     }
     if (scrollTop < NEAR_TOP && room.loaded) void room.loadOlder();
