@@ -10,4 +10,5 @@ mod handshake;
 mod hostile;
 mod keys;
 mod program;
+mod redis;
 mod socket;
