@@ -88,7 +88,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Enabled {
-    /// Default true.
+    /// Whether it is there; default true.
     pub enabled: bool,
 }
 

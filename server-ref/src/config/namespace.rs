@@ -39,7 +39,7 @@ pub struct ChannelOptions {
     pub force_recovery: bool,
     /// A client may ask for recovery.
     pub allow_recovery: bool,
-    /// What recovery brings.
+    /// What recovery brings: `stream`, all that was missed (default), or `cache`, the newest publication.
     pub force_recovery_mode: RecoveryMode,
     /// Users may subscribe without a subscription token.
     pub allow_subscribe_for_client: bool,

@@ -1,5 +1,7 @@
 //! Settings: what is accepted, and what is said of what is not. Every complaint names its key.
 
+mod reference;
+
 use homing_server::config::{self, EngineKind, Span};
 
 /// Complaint and cause, one beside the other; `golden.txt` is read as pairs of a line `# complaint` and the

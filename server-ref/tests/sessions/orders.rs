@@ -82,6 +82,7 @@ fn an_order_that_comes_while_the_client_connects_is_kept() {
     let all = ada.all();
     assert_eq!(all[0]["id"], id);
     assert!(all[0]["connect"]["subs"]["chat:a"].is_object());
-    assert_eq!(all[1]["push"]["unsubscribe"]["code"], 2000);
-    assert_eq!(all[2]["push"]["channel"], "closed:b");
+    assert_eq!(all[1]["push"]["join"]["info"]["user"], "ada");
+    assert_eq!(all[2]["push"]["unsubscribe"]["code"], 2000);
+    assert_eq!(all[3]["push"]["channel"], "closed:b");
 }
