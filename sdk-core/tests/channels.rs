@@ -241,6 +241,22 @@ fn an_unsubscribe_without_an_answer_renews_the_connection() {
 }
 
 #[test]
+fn an_unsubscribe_that_the_server_refuses_renews_the_connection() {
+    let (mut desk, handle, _) = Desk::in_channel("a", 0);
+    let (_, kept) = desk.subscribe("b");
+    desk.confirm("b", "e1", 0);
+    desk.unsubscribe(handle);
+    desk.pass(150);
+    let id = desk.take("unsubscribe").0;
+    desk.refuse(id, 100);
+    assert!(!desk.is_connected(), "what the server thinks of the channel is not known");
+    desk.until_socket(5_000);
+    desk.accept();
+    desk.confirm("b", "e1", 0);
+    assert_eq!((desk.subscription(kept), desk.sent("subscribe")), (SubscriptionState::Subscribed, 0));
+}
+
+#[test]
 fn a_temporary_refusal_is_tried_again_on_the_same_connection_with_growing_waits() {
     let mut desk = Desk::connected(config());
     let (_, key) = desk.subscribe("a");

@@ -168,3 +168,59 @@ fn hiding_the_page_makes_no_difference_unless_the_app_says_so() {
     desk.closed_by_peer(1006);
     desk.until_socket(700);
 }
+
+/// L10: `online` comes early, and what fails in its wake says nothing about the server.
+#[test]
+fn failures_right_after_online_do_not_raise_the_backoff() {
+    for seed in 0..200 {
+        let mut desk = Desk::seeded(config(), seed);
+        desk.connect();
+        for _ in 0..10 {
+            desk.closed_by_peer(1006);
+            desk.until_socket(30_000);
+        }
+        desk.closed_by_peer(1006);
+        desk.input(Input::Online);
+        let online = desk.now;
+        desk.until_socket(200);
+        while desk.now - online < 3_000 {
+            let failed = desk.now;
+            desk.closed_by_peer(1006);
+            desk.until_socket(30_000);
+            assert!(desk.now - failed <= 600, "seed {seed}: a wait of {} ms", desk.now - failed);
+        }
+    }
+}
+
+/// L2: what was opening when the host fell asleep may be dead without knowing it.
+#[test]
+fn an_attempt_that_slept_is_replaced_at_once() {
+    for greeting in [false, true] {
+        let mut desk = Desk::new(config());
+        desk.connect();
+        if greeting {
+            desk.open();
+            desk.take("connect");
+        }
+        desk.jump(5_000);
+        desk.input(Input::Resumed);
+        assert_eq!((desk.sockets.len(), desk.closed.len()), (2, 1), "without a wait");
+        desk.accept();
+    }
+}
+
+#[test]
+fn a_hint_right_after_a_sign_of_life_asks_nothing() {
+    let mut desk = Desk::connected(config());
+    desk.pass(10_000);
+    desk.frame("{}");
+    desk.pass(900);
+    for hint in [Input::Online, Input::Visible, Input::Resumed, Input::Offline] {
+        desk.input(hint);
+    }
+    assert_eq!(desk.sent("ping"), 0);
+    desk.pass(200);
+    desk.input(Input::Visible);
+    desk.input(Input::Online);
+    assert_eq!(desk.sent("ping"), 1, "and one probe is enough");
+}

@@ -228,6 +228,20 @@ fn what_is_held_back_is_bounded_and_read_again() {
     assert_eq!((desk.offsets(key), desk.gaps(key).len()), (Vec::from_iter(1..=40), 0));
 }
 
+#[test]
+fn what_was_held_back_and_dropped_is_read_also_when_it_came_out_of_order() {
+    let mut desk = Desk::connected(Config { max_held: 2, ..config() });
+    let (_, key) = desk.subscribe("a");
+    desk.confirm("a", "e1", 0);
+    for offset in [5, 6, 4] {
+        desk.publication("a", offset);
+    }
+    desk.answer_page([1, 2, 3], "e1", 6);
+    desk.answer_page([4], "e1", 6);
+    desk.answer_page([5, 6], "e1", 6);
+    assert_eq!((desk.offsets(key), desk.sent("history")), (Vec::from_iter(1..=6), 0));
+}
+
 // Trouble while history is read.
 
 #[test]
@@ -265,6 +279,21 @@ fn one_page_without_an_answer_is_asked_for_again_and_a_second_one_renews_the_con
     }
     desk.until_socket(5_000);
     assert_eq!(desk.sockets.len(), 2);
+}
+
+#[test]
+fn a_late_page_of_a_repair_that_is_over_changes_nothing() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    desk.publication("a", 9);
+    let late = desk.take("history").0;
+    desk.say(json!({"push": {"channel": "a", "unsubscribe": {"code": 2500}}}));
+    let id = desk.take("subscribe").0;
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    desk.answer(late, "history", json!({"publications": page(6..=9), "epoch": "e1", "offset": 9}));
+    assert!(desk.offsets(key).is_empty());
+    desk.answer_page(1..=3, "e2", 3);
+    assert_eq!(desk.offsets(key), [1, 2, 3]);
+    assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
 }
 
 #[test]

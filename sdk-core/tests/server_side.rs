@@ -169,6 +169,20 @@ fn a_join_that_the_server_overtakes_is_confirmed_by_either() {
     assert_eq!((desk.subscription(key), desk.sockets.len()), (SubscriptionState::Subscribed, 1));
 }
 
+/// L4: the answer to the first attempt comes when a second one is under way.
+#[test]
+fn an_answer_to_an_attempt_that_the_server_overtook_does_not_count_for_the_next_one() {
+    let mut desk = Desk::connected(config());
+    let (_, key) = desk.subscribe("a");
+    let late = desk.take("subscribe").0;
+    desk.say(json!({"push": {"channel": "a", "subscribe": positioned("e1", 0)}}));
+    desk.say(json!({"push": {"channel": "a", "unsubscribe": {"code": 2000}}}));
+    desk.answer(late, "subscribe", positioned("old", 7));
+    assert_eq!(desk.subscription(key), SubscriptionState::Subscribing);
+    desk.confirm("a", "e1", 0);
+    assert_eq!(desk.client.subscription(key).position, Some(at("e1", 0)));
+}
+
 #[test]
 fn a_handle_asks_for_its_own_when_the_server_takes_its_subscription_back() {
     let (mut desk, key) = with_news(4);

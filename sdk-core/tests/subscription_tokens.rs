@@ -162,3 +162,18 @@ fn a_channel_token_that_comes_after_leaving_or_after_a_cut_is_not_sent() {
     desk.answer_token(Ok("fresh"));
     assert_eq!(desk.confirm("$b", "e1", 0)["token"], "fresh");
 }
+
+#[test]
+fn a_subscription_that_is_not_there_renews_no_token() {
+    let mut desk = Desk::connected(config());
+    desk.subscribe_with("$a", &private());
+    desk.answer_token(Ok("s1"));
+    let id = desk.take("subscribe").0;
+    desk.answer(id, "subscribe", json!({"expires": true, "ttl": 60}));
+    desk.closed_by_peer(1006);
+    while desk.now < 300_000 {
+        desk.until_socket(30_000);
+        desk.closed_by_peer(1006);
+    }
+    assert!(desk.tokens.is_empty(), "it is asked for when there is a connection");
+}
