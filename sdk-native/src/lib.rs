@@ -72,3 +72,8 @@ pub use homing_core::{
     HistoryQuery, Json, Limit, Message, Position, Reason, Recovery, Session, SubscribeOptions, Subscribed,
     SubscriptionSnapshot, SubscriptionState, TokenRefusal,
 };
+
+/// The front page's example compiles.
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+pub struct FrontPage;
