@@ -176,11 +176,11 @@ impl Room {
         reply: Option<Bytes>,
         read: Option<Position>,
         from: Option<u64>,
-    ) -> (Activation, Need) {
+    ) -> Activation {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let Some(member) = state.members.get_mut(slot) else { return (Activation::Gone, Need::Nothing) };
-        let Some(held) = member.held.take() else { return (Activation::Gone, Need::Nothing) };
+        let Some(member) = state.members.get_mut(slot) else { return Activation::Gone };
+        let Some(held) = member.held.take() else { return Activation::Gone };
         if let Some(reply) = reply {
             member.connection.reply(reply);
         }
@@ -193,7 +193,7 @@ impl Room {
             for (_, frame) in held.frames {
                 member.connection.push(frame);
             }
-            return (Activation::Active, Need::Nothing);
+            return Activation::Active;
         };
         let mut last = Position { epoch: read.unwrap_or(*head).epoch, offset: from.unwrap_or(head.offset) };
         let mut behind = held.overflowed;
@@ -215,11 +215,13 @@ impl Room {
         member.from = last.offset;
         if behind && member.positioned {
             state.members.remove(slot);
-            return (Activation::Behind, Need::Nothing);
+            return Activation::Behind;
         }
-        // The log has a later epoch than this room has heard of: the others have to be told.
-        let need = if last.epoch > head.epoch { Need::Read(*head) } else { Need::Nothing };
-        (Activation::Active, need)
+        if last.epoch > head.epoch {
+            // The log has a later epoch than this room has heard of: the others have to begin again.
+            state.invalidate(&self.channel, last, Some(slot));
+        }
+        Activation::Active
     }
 
     /// Takes a hint of the engine. `now` is for the deadline of a read that it may need.
@@ -284,7 +286,7 @@ impl Room {
             return if reading.again { state.read_on(now) } else { Need::Nothing };
         }
         if page.reach != Reach::Complete {
-            state.invalidate(&self.channel, page.head);
+            state.invalidate(&self.channel, page.head, None);
             return Need::Nothing;
         }
         for publication in &page.publications {
@@ -341,11 +343,11 @@ impl State {
     }
 
     /// What lies between the head and `head` is lost: whoever relies on a position has to start again, the
-    /// others go on from there.
-    fn invalidate(&mut self, channel: &Channel, head: Position) {
+    /// others go on from there. `current` is there already.
+    fn invalidate(&mut self, channel: &Channel, head: Position, current: Option<usize>) {
         self.head = Some(head);
         self.members.retain(|slot, member| {
-            if member.held.is_some() {
+            if member.held.is_some() || current == Some(slot) {
                 return true;
             }
             member.from = 0;

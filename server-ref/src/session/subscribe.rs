@@ -256,9 +256,7 @@ impl Session {
         let channel = Arc::clone(&subscription.channel);
         let head = asked.page.as_ref().map(|page| page.head);
         let from = head.map(|head| head.offset);
-        let (activation, need) = room.activate(slot, reply, head, from);
-        self.node.serve_room(&room, need);
-        match activation {
+        match room.activate(slot, reply, head, from) {
             Activation::Active => {}
             Activation::Behind | Activation::Gone => {
                 let code = UnsubscribeCode::InsufficientState;

@@ -160,3 +160,44 @@ fn what_happens_while_a_reply_is_made_is_neither_lost_nor_doubled() {
     let live: Vec<_> = live.iter().map(|push| push["push"]["pub"]["data"].clone()).collect();
     assert_eq!(live, [3, 4]);
 }
+
+#[test]
+fn a_log_that_was_lost_under_its_readers_makes_them_begin_again() {
+    let world = World::changed(|config| {
+        config.channel.history_meta_ttl = homing_server::config::Span::seconds(100);
+        config.client.ping_interval = homing_server::config::Span::ZERO;
+        config.client.channel_position_check_delay = homing_server::config::Span::ZERO;
+    });
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    let before = ada.subscribe("chat:a");
+    ada.publish("chat:a", "1");
+    world.pass(&mut [&mut ada, &mut bob], 200_000);
+    let after = bob.subscribe("chat:a");
+    assert_ne!(before["epoch"], after["epoch"]);
+    assert_eq!(ada.pushes("unsubscribe")[0]["push"]["unsubscribe"]["code"], 2500);
+    assert!(bob.pushes("unsubscribe").is_empty());
+    let result = recover(&mut ada, "chat:a", &before["epoch"], 1, "")["subscribe"].clone();
+    assert_eq!((result.get("recovered"), &result["epoch"]), (None, &after["epoch"]));
+    ada.all();
+    bob.publish("chat:a", "2");
+    assert_eq!((ada.data(), bob.data()), (vec![json!(2)], vec![json!(2)]));
+}
+
+#[test]
+fn a_publication_of_a_later_epoch_makes_readers_begin_again() {
+    let world = World::changed(|config| {
+        config.channel.history_meta_ttl = homing_server::config::Span::seconds(100);
+        config.client.ping_interval = homing_server::config::Span::ZERO;
+        config.client.channel_position_check_delay = homing_server::config::Span::ZERO;
+    });
+    let mut ada = world.user("ada");
+    ada.subscribe("chat:a");
+    ada.publish("chat:a", "1");
+    assert_eq!(ada.data(), [1]);
+    world.pass(&mut [&mut ada], 200_000);
+    ada.publish("chat:a", "2");
+    world.settle();
+    let all = ada.all();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all[0]["push"]["unsubscribe"]["code"], 2500);
+}
