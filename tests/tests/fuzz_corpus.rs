@@ -38,3 +38,8 @@ fn the_clients_decoder_takes_its_corpus() {
 fn the_client_takes_its_corpus() {
     replay("client_inputs", fuzz::client_inputs);
 }
+
+#[test]
+fn the_server_takes_its_corpus() {
+    replay("session_inputs", fuzz::session_inputs);
+}

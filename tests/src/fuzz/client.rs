@@ -6,25 +6,9 @@ use homing_core::{
 };
 use std::collections::BTreeSet;
 
+use super::script::Script;
+
 const CHANNELS: [&str; 3] = ["a", "b", "news"];
-
-/// Reads decisions off the input; an empty one decides 0.
-struct Script<'a>(&'a [u8]);
-
-impl<'a> Script<'a> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn text(&mut self) -> &'a str {
-        let len = usize::from(self.byte()).min(self.0.len());
-        let (text, rest) = self.0.split_at(len);
-        self.0 = rest;
-        std::str::from_utf8(text).unwrap_or("{}")
-    }
-}
 
 struct Host {
     client: RealtimeClient,
@@ -38,7 +22,7 @@ struct Host {
 
 /// Runs a script of commands, inputs and frames, and checks what holds at every step.
 pub fn client_inputs(bytes: &[u8]) {
-    let mut script = Script(bytes);
+    let mut script = Script::new(bytes);
     let flags = script.byte();
     let config = Config {
         endpoints: vec!["ws://one".into(), "ws://two".into()],
@@ -59,7 +43,7 @@ pub fn client_inputs(bytes: &[u8]) {
         calls: BTreeSet::new(),
     };
     for _ in 0..512 {
-        if script.0.is_empty() {
+        if script.is_empty() {
             break;
         }
         host.step(&mut script);

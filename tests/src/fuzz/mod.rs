@@ -3,6 +3,9 @@
 
 mod client;
 mod decoder;
+mod script;
+mod session;
 
 pub use client::client_inputs;
 pub use decoder::{decode_commands, decode_replies};
+pub use session::session_inputs;
