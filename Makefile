@@ -147,6 +147,16 @@ demo-programs: setup-rust setup-node
 size: build-js ## print what the npm package weighs; fails above its budget
 	cd js && npm run --silent size
 
+.PHONY: soak
+soak: setup-rust setup-node setup-debian ## look for rare faults: new seeds, storms, Redis faults, fuzzers; about ten minutes
+	@$(SETUP)/soak.sh
+
+.PHONY: package
+package: build-js ## pack the npm package into target/package
+	@mkdir -p target/package
+	cp LICENSE-APACHE LICENSE-MIT js/
+	cd js && npm pack --pack-destination $(CURDIR)/target/package
+
 .PHONY: fuzz
 FUZZ_SECONDS ?= 60
 fuzz: setup-rust ## fuzz every target for FUZZ_SECONDS (needs cargo-fuzz); finds go to tests/fuzz/artifacts

@@ -347,12 +347,12 @@ async fn attempt(seed: u64, tries: u32, setup: &RedisSetup) -> bool {
     true
 }
 
-/// `HOMING_SEED` replays one, `HOMING_SEEDS` says how many are tried.
+/// `HOMING_SEED` names the first, and alone the only one; `HOMING_SEEDS` says how many are tried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_and_redis_agree_on_random_operations() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let first = number("HOMING_SEED");
-    let count = if first.is_some() { 1 } else { number("HOMING_SEEDS").unwrap_or(4) };
+    let count = number("HOMING_SEEDS").unwrap_or(if first.is_some() { 1 } else { 4 });
     let setup = Arc::new(redis().await);
     let first = first.unwrap_or(1);
     let seeds: Vec<u64> = (first..first + count).collect();
