@@ -11,8 +11,8 @@ use homing_server::rpc::Procedures;
 use homing_server::session::Session;
 use homing_server::{Config, config};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
 use super::script::Script;
@@ -89,7 +89,9 @@ pub fn session_inputs(bytes: &[u8]) {
 }
 
 fn settings(flags: u8) -> Config {
-    let mut settings = config::parse(SETTINGS).expect("the settings of the conformance suites are fine");
+    static PARSED: LazyLock<Config> =
+        LazyLock::new(|| config::parse(SETTINGS).expect("the settings of the conformance suites are fine"));
+    let mut settings = PARSED.clone();
     settings.client.insecure = flags & 1 == 1;
     settings.client.channel_limit = 4;
     settings.client.queue_max_size = 16 * 1024;
