@@ -177,3 +177,69 @@ fn a_subscription_that_is_not_there_renews_no_token() {
     }
     assert!(desk.tokens.is_empty(), "it is asked for when there is a connection");
 }
+
+/// Subscribed with a token that is to be renewed now; the provider has been asked.
+fn renewing() -> (Desk, ChannelKey) {
+    let mut desk = Desk::connected(config());
+    let (_, key) = desk.subscribe_with("$a", &private());
+    desk.answer_token(Ok("s1"));
+    let id = desk.take("subscribe").0;
+    desk.answer(id, "subscribe", json!({"expires": true, "ttl": 60}));
+    until_asked(&mut desk, 60);
+    (desk, key)
+}
+
+/// Lets time pass, on a server that pings, until the provider is asked.
+fn until_asked(desk: &mut Desk, seconds: u64) {
+    for _ in 0..seconds {
+        if desk.tokens.is_empty() {
+            desk.pass(1_000);
+            desk.frame("{}");
+        }
+    }
+    assert_eq!(desk.tokens.len(), 1, "asked within {seconds} s");
+    desk.events.clear();
+}
+
+#[test]
+fn a_renewal_that_fails_is_tried_again_and_the_subscription_stays() {
+    let (mut desk, key) = renewing();
+    desk.answer_token(Err(failed()));
+    assert!(desk.tokens.is_empty(), "not in the same moment");
+    until_asked(&mut desk, 21);
+    for code in [100, 109] {
+        desk.answer_token(Ok("s2"));
+        let id = desk.take("sub_refresh").0;
+        if code == 100 {
+            desk.stumble(id)
+        } else {
+            desk.refuse(id, code)
+        }
+        assert!(desk.tokens.is_empty());
+        until_asked(&mut desk, 21);
+    }
+    desk.answer_token(Ok("s3"));
+    desk.take("sub_refresh");
+    until_asked(&mut desk, 31);
+    assert_eq!(desk.subscription(key), SubscriptionState::Subscribed, "the server decides when it is over");
+    assert_eq!(desk.sockets.len(), 1);
+}
+
+#[test]
+fn a_renewal_that_is_forbidden_or_refused_ends_that_subscription_alone() {
+    for refused in [false, true] {
+        let (mut desk, key) = renewing();
+        if refused {
+            desk.answer_token(Ok("another channel's"));
+            let id = desk.take("sub_refresh").0;
+            desk.refuse(id, 103);
+        } else {
+            desk.answer_token(Err(forbidden()));
+        }
+        assert_eq!(desk.subscription(key), SubscriptionState::Unsubscribed);
+        assert_eq!(desk.take("unsubscribe").1["channel"], "$a", "the server hears of it");
+        let events = desk.channel_events(key);
+        assert!(matches!(events.last(), Some(ChannelEvent::Unsubscribed(_))), "{events:?}");
+        assert!(desk.is_connected());
+    }
+}

@@ -324,6 +324,29 @@ fn a_renewal_that_the_server_stumbles_over_or_does_not_answer_is_tried_again() {
 }
 
 #[test]
+fn a_renewal_with_a_token_that_has_expired_already_is_tried_again() {
+    let mut desk = expiring(300);
+    until_asked(&mut desk, 299);
+    desk.answer_token(Ok("stale"));
+    let id = desk.take("refresh").0;
+    desk.refuse(id, 109);
+    assert!(desk.is_connected() && desk.tokens.is_empty(), "not in the same moment");
+    until_asked(&mut desk, 15);
+}
+
+#[test]
+fn a_renewal_that_the_server_refuses_ends_the_connection_for_good() {
+    for code in [101, 103, 107] {
+        let mut desk = expiring(300);
+        until_asked(&mut desk, 299);
+        desk.answer_token(Ok("another user's"));
+        let id = desk.take("refresh").0;
+        desk.refuse(id, code);
+        assert_eq!((desk.refusal(), desk.conn), (Some(code), None));
+    }
+}
+
+#[test]
 fn a_renewal_answered_after_a_cut_is_not_sent_on_the_next_socket() {
     let mut desk = expiring(300);
     until_asked(&mut desk, 299);
