@@ -237,15 +237,23 @@ fn a_server_that_makes_a_channel_anew_at_every_page_keeps_the_app_at_one_gap() {
 #[derive(Default)]
 struct Witness {
     at: Option<Position>,
+    later: Vec<Box<str>>,
 }
 
 impl Witness {
     fn hear(&mut self, event: &ChannelEvent, seed: u64) {
+        if let (ChannelEvent::Gap(gap), Some(at)) = (event, &mut self.at)
+            && self.later.contains(&gap.from.epoch)
+        {
+            at.epoch = gap.from.epoch.clone();
+        }
         match (event, &mut self.at) {
             (ChannelEvent::Subscribed(told), at) => match (&told.position, &at) {
                 (None, _) => *at = None,
                 // Where a reader that continues stood, it must know itself.
                 (Some(position), None) if !told.was_recovering => *at = Some(position.clone()),
+                // What was there may have survived into a later epoch, unless a gap before it is told yet.
+                (Some(position), Some(_)) if told.recovered => self.later.push(position.epoch.clone()),
                 _ => {}
             },
             (ChannelEvent::Message(message), Some(at)) if message.offset > 0 => {
@@ -398,7 +406,8 @@ fn whatever_a_server_says_the_app_is_told_nothing_that_cannot_be() {
         for _ in 0..150 {
             if let Some(key) = step(&mut desk, &mut fiend, &mut handles) {
                 // Who joins a channel that is there already begins where it stands.
-                witnesses.insert(key, Witness { at: desk.client.subscription(key).position });
+                witnesses
+                    .insert(key, Witness { at: desk.client.subscription(key).position, later: Vec::new() });
             }
             for event in desk.events.drain(..) {
                 match event {

@@ -48,6 +48,20 @@ fn a_channel_that_was_empty_before_the_cut_recovers_from_its_start() {
 }
 
 #[test]
+fn a_recovery_into_a_later_epoch_goes_on_without_a_gap() {
+    let (mut desk, _, key) = Desk::in_channel("a", 3);
+    let (id, asked) = desk.cut();
+    assert_eq!((&asked["epoch"], &asked["offset"]), (&json!("e1"), &json!(3)));
+    let fields = json!({"epoch": "e2", "offset": 5, "recovered": true, "publications": page([4, 5])});
+    desk.answer_subscribe(id, &fields);
+    desk.publication("a", 6);
+    assert_eq!((desk.offsets(key), desk.gaps(key)), (vec![4, 5, 6], vec![]));
+    assert_eq!(desk.client.subscription(key).position, Some(at("e2", 6)));
+    let (_, asked) = desk.cut();
+    assert_eq!((&asked["epoch"], &asked["offset"]), (&json!("e2"), &json!(6)));
+}
+
+#[test]
 fn a_channel_without_positions_delivers_what_comes_and_promises_nothing() {
     let mut desk = Desk::connected(config());
     let (_, key) = desk.subscribe("a");

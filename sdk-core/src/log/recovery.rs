@@ -166,8 +166,9 @@ impl RealtimeClient {
         key: ChannelKey,
         mut before: Option<Position>,
         head: Option<Position>,
-        publications: &[wire::Publication<'_>],
+        result: &wire::SubscribeResult<'_>,
     ) {
+        let publications = &*result.publications;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(head) = head else {
             // The channel keeps no positions any more, so nothing can be said of what was missed.
@@ -177,7 +178,11 @@ impl RealtimeClient {
             }
             return;
         };
-        let continues = before.as_ref().is_some_and(|before| before.epoch == head.epoch);
+        // A server that recovers a stream across epochs says that the data up to there has survived into the
+        // later one; a cache is recovered whatever its epoch.
+        let survives =
+            |before: &Position| result.recovered && !channel.is_cache() && head.offset >= before.offset;
+        let continues = before.as_ref().is_some_and(|before| before.epoch == head.epoch || survives(before));
         if let Some(known) = before.as_mut().filter(|known| continues && head.offset < known.offset) {
             channel.tell(gap(head.next(), known.clone(), GapReason::Rewound), &mut self.out);
             known.offset = if channel.is_cache() { 0 } else { head.offset };
@@ -193,7 +198,7 @@ impl RealtimeClient {
         }
         let Some(before) = before else { return channel.position = Some(head) };
         if continues {
-            channel.position = Some(before);
+            channel.position = Some(Position::new(&head.epoch, before.offset));
             channel.take_recovered(publications, &mut self.out);
         } else {
             channel.begin_epoch(&before, &head.epoch);

@@ -214,7 +214,7 @@ impl RealtimeClient {
             }),
             &mut self.out,
         );
-        self.recover(key, before, head, &result.publications);
+        self.recover(key, before, head, result);
     }
 }
 

@@ -289,6 +289,11 @@ impl Room {
             state.invalidate(&self.channel, page.head, None);
             return Need::Nothing;
         }
+        if page.head.epoch != head.epoch {
+            // Nothing is lost, but whoever relies on a position has to learn the epoch in which it counts on:
+            // an offset above the surviving ones is refused in the old one.
+            state.drop_positioned(&self.channel, None);
+        }
         for publication in &page.publications {
             let position = Position { epoch: page.head.epoch, offset: publication.offset };
             let next = state.head.map_or(0, |head| head.offset + 1);
@@ -346,16 +351,23 @@ impl State {
     /// others go on from there. `current` is there already.
     fn invalidate(&mut self, channel: &Channel, head: Position, current: Option<usize>) {
         self.head = Some(head);
-        self.members.retain(|slot, member| {
-            if member.held.is_some() || current == Some(slot) {
-                return true;
+        for (slot, member) in &mut self.members {
+            if member.held.is_none() && current != Some(slot) {
+                member.from = 0;
             }
-            member.from = 0;
-            if member.positioned {
+        }
+        self.drop_positioned(channel, current);
+    }
+
+    /// Ends the subscriptions that rely on a position; their clients subscribe again from there.
+    fn drop_positioned(&mut self, channel: &Channel, current: Option<usize>) {
+        self.members.retain(|slot, member| {
+            let stays = member.held.is_some() || !member.positioned || current == Some(slot);
+            if !stays {
                 let code = UnsubscribeCode::InsufficientState.code();
                 member.connection.control(Control::Dropped { channel: Arc::clone(channel), slot, code });
             }
-            !member.positioned
+            stays
         });
     }
 }

@@ -12,6 +12,7 @@ use std::{
 
 const START: Duration = Duration::from_secs(10);
 
+#[allow(dead_code, reason = "each test crate uses its own part")]
 pub(crate) struct RedisServer {
     child: Child,
     port: u16,
@@ -26,6 +27,7 @@ pub(crate) enum Durability {
     Keeps,
 }
 
+#[allow(dead_code, reason = "each test crate uses its own part")]
 impl RedisServer {
     /// Starts one that forgets its data when it ends.
     pub(crate) async fn start() -> Self {
