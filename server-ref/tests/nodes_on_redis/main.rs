@@ -108,7 +108,8 @@ async fn members_of_a_killed_node_leave_when_their_leases_lapse() {
     soon(of_ada.join()).await.unwrap();
     soon(of_bob.join()).await.unwrap();
     assert_eq!(movement(&mut events[0], "ada").await, (true, "bob".to_owned()));
-    soon(eve.channel("chat:room").join()).await.unwrap();
+    let of_eve = eve.channel("chat:room");
+    soon(of_eve.join()).await.unwrap();
     for (events, own) in events.iter_mut().zip(["ada", "bob"]) {
         let mut came = movement(events, own).await;
         if came.1 == "ada" {
@@ -122,11 +123,12 @@ async fn members_of_a_killed_node_leave_when_their_leases_lapse() {
         assert_eq!(movement(events, own).await, (false, "eve".to_owned()));
     }
     // Both nodes reap, and one leave was told: what comes next is something else.
-    soon(client("dan", &[&one]).await.0.channel("chat:room").join()).await.unwrap();
+    let (dan, _) = client("dan", &[&one]).await;
+    let of_dan = dan.channel("chat:room");
+    soon(of_dan.join()).await.unwrap();
     for (events, own) in events.iter_mut().zip(["ada", "bob"]) {
         assert_eq!(movement(events, own).await, (true, "dan".to_owned()));
     }
-    drop(eve);
 }
 
 #[tokio::test]
@@ -172,7 +174,7 @@ async fn publish(
 }
 
 /// Everything that comes, each offset once and none left out, until `last` has come.
-async fn collect(_client: RealtimeClient, mut messages: Messages, last: u64) -> BTreeMap<u64, u64> {
+async fn collect(_held: (RealtimeClient, Channel), mut messages: Messages, last: u64) -> BTreeMap<u64, u64> {
     let mut all = BTreeMap::new();
     let mut before = None;
     loop {
@@ -193,8 +195,8 @@ async fn nothing_that_was_acked_is_lost_while_redis_and_a_node_go_away_under_loa
     let mut readers = Vec::new();
     for (user, nodes) in [("ada", [&one, &other]), ("bob", [&other, &one])] {
         let (client, _) = client(user, &nodes).await;
-        let (_, messages) = reader(&client, "chat:room").await;
-        readers.push(tokio::spawn(collect(client, messages, LAST)));
+        let (channel, messages) = reader(&client, "chat:room").await;
+        readers.push(tokio::spawn(collect((client, channel), messages, LAST)));
     }
     let (stop, acks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut publishers = Vec::new();

@@ -24,7 +24,7 @@ presence_update_interval = "300ms"
 presence_ttl = "1200ms"
 
 [engine.redis]
-io_timeout = "500ms"
+io_timeout = "2s"
 
 [[channel.namespaces]]
 name = "chat"
@@ -52,7 +52,7 @@ impl Node {
         let mut child = Command::new(env!("CARGO_BIN_EXE_homing-server"))
             .args(["--listen", "127.0.0.1:0", "--engine", "redis", "--redis-url", redis, "--config"])
             .arg(&settings)
-            .env("HOMING_LOG_LEVEL", "error")
+            .env("HOMING_LOG_LEVEL", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
