@@ -204,10 +204,10 @@ async fn a_slow_write_that_moves_is_no_stall() {
 async fn a_peer_that_does_not_read_is_heard_all_the_same() {
     let (connector, mut streams) = pipes(1024);
     let client = quick("ws://example.org/").connector(connector).build().unwrap();
+    let mut events = client.events();
     client.connect().unwrap();
     let mut conn = Conn::accept(Box::new(soon(streams.recv()).await.unwrap())).await;
     conn.greet(ConnectResult::default()).await;
-    let mut events = client.events();
     let calls: Vec<_> = (0..100).map(|_| client.rpc::<()>("swallowed", &"x".repeat(1000))).collect();
     for number in 1..=50_u32 {
         let data = number.to_string();
