@@ -163,7 +163,8 @@ async fn a_server_that_falls_silent_is_given_up() {
 #[tokio::test]
 async fn a_write_that_stalls_has_a_deadline_and_its_calls_an_unknown_outcome() {
     let (connector, mut streams) = pipes(256);
-    let client = quick("ws://example.org/").transport(short()).connector(connector).build().unwrap();
+    let impatient = TransportOptions { write_timeout: SHORT, ..TransportOptions::default() };
+    let client = quick("ws://example.org/").transport(impatient).connector(connector).build().unwrap();
     let mut events = client.events();
     client.connect().unwrap();
     let mut conn = Conn::accept(Box::new(soon(streams.recv()).await.unwrap())).await;
@@ -180,17 +181,18 @@ async fn a_write_that_stalls_has_a_deadline_and_its_calls_an_unknown_outcome() {
 #[tokio::test]
 async fn a_slow_write_that_moves_is_no_stall() {
     let (connector, mut streams) = pipes(64);
-    let client = quick("ws://example.org/").transport(short()).connector(connector).build().unwrap();
+    let patient = TransportOptions { write_timeout: SHORT * 4, ..TransportOptions::default() };
+    let client = quick("ws://example.org/").transport(patient).connector(connector).build().unwrap();
     let mut events = client.events();
     client.connect().unwrap();
     let mut conn = Conn::accept(Box::new(soon(streams.recv()).await.unwrap())).await;
     conn.greet(ConnectResult::default()).await;
     soon(client.connected()).await.unwrap();
-    let _call = client.channel("room").publish(&"x".repeat(4_000));
+    let _call = client.channel("room").publish(&"x".repeat(12_000));
     // 64 bytes now and then: the whole takes several times the deadline of a stall.
     let stream = conn.socket.get_mut();
     let (mut taken, mut some) = (0, [0; 64]);
-    while taken < 4_000 {
+    while taken < 12_000 {
         tokio::time::sleep(SHORT / 15).await;
         taken += soon(stream.read(&mut some)).await.unwrap();
     }
