@@ -104,6 +104,8 @@ fn a_gap_is_not_forgotten_when_the_connection_is_cut_before_it_was_told() {
     desk.answer_subscribe(id, &fields);
     assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
     let events = desk.channel_events(key);
+    let ChannelEvent::Subscribed(told) = &events[0] else { panic!("{events:?}") };
+    assert!(!told.recovered, "a gap follows");
     assert!(matches!(events[1], ChannelEvent::Gap(_)), "before anything newer: {events:?}");
     assert_eq!(desk.offsets(key), [1, 2, 3]);
 }

@@ -207,7 +207,9 @@ impl RealtimeClient {
             ChannelEvent::Subscribed(Subscribed {
                 position: head.clone(),
                 was_recovering: before.is_some(),
-                recovered: before.is_some() && stands_whole(before.as_ref(), head.as_ref(), result),
+                recovered: before.is_some()
+                    && channel.lost.is_none()
+                    && stands_whole(before.as_ref(), head.as_ref(), result),
                 missed: distance(before.as_ref(), head.as_ref()),
                 data: channel.data.clone(),
                 retention: channel.retention.clone(),
