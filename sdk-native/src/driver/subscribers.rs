@@ -100,7 +100,13 @@ impl Channel {
 
     fn on_subscribed(&mut self, subscribed: &Subscribed) {
         let cache = self.cache || subscribed.retention.as_ref().is_some_and(|retention| retention.cache);
+        let before = std::mem::take(&mut self.epoch);
         self.count_from(subscribed.position.as_ref(), cache);
+        if subscribed.recovered && self.contiguous && !before.is_empty() && before != self.epoch {
+            for reader in &self.messages {
+                reader.feed.renew(&before, &self.epoch);
+            }
+        }
         let since = self.since.take().filter(|_| subscribed.was_recovering);
         let begin = since.or_else(|| subscribed.position.clone());
         for reader in &mut self.messages {

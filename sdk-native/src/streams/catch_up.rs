@@ -34,8 +34,9 @@ pub(super) struct CatchUp {
 enum Work {
     /// The newest messages, collected from newer to older.
     Backlog { wanted: u32, found: VecDeque<Message>, head: Option<Position> },
-    /// Everything up to `until`; then `held`, which showed that something was missing.
-    Until { until: Position, held: Option<Message> },
+    /// Everything up to `until`; then `held`, which showed that something was missing. `doubted`: the server did
+    /// not know the place that was asked from, and the subscription has had time to learn its present name.
+    Until { until: Position, held: Option<Message>, doubted: bool },
 }
 
 enum Page {
@@ -49,7 +50,7 @@ impl CatchUp {
     }
 
     pub(super) fn until(reader: &Messages, until: Position, held: Option<Message>) -> Self {
-        Self::begin(reader, Work::Until { until, held })
+        Self::begin(reader, Work::Until { until, held, doubted: false })
     }
 
     fn begin(reader: &Messages, work: Work) -> Self {
@@ -72,7 +73,7 @@ impl CatchUp {
             },
         };
         let done = match page {
-            Err(error) if error.retryable => {
+            Err(error) if error.retryable || self.is_in_doubt(&error) => {
                 self.page = Page::Later(Box::pin(sleep(AGAIN_AFTER)));
                 return Step::More;
             }
@@ -84,6 +85,16 @@ impl CatchUp {
         }
         self.page = Page::Asked(ask(reader, &self.work));
         Step::More
+    }
+
+    /// Whether the place that was asked from may go by another name, which the subscription is about to learn.
+    fn is_in_doubt(&mut self, error: &Error) -> bool {
+        match &mut self.work {
+            Work::Until { doubted, .. } if error.code == ErrorCode::UnrecoverablePosition => {
+                !std::mem::replace(doubted, true)
+            }
+            Work::Until { .. } | Work::Backlog { .. } => false,
+        }
     }
 
     /// Whether the work is done.
@@ -105,7 +116,8 @@ impl CatchUp {
                 finish_backlog(reader, found, head.take());
                 true
             }
-            Work::Until { until, held } => {
+            Work::Until { until, held, doubted } => {
+                *doubted = false;
                 let exhausted = page.messages.is_empty();
                 for message in page.messages {
                     let Some(cursor) = &reader.cursor else { break };
@@ -147,7 +159,7 @@ impl CatchUp {
                 }
                 finish_backlog(reader, found, head.take());
             }
-            Work::Until { until, held } => {
+            Work::Until { until, held, .. } => {
                 skip_to(reader, until.clone());
                 if let Some(held) = held.take() {
                     reader.take_message(held);
@@ -170,7 +182,7 @@ fn ask(reader: &Messages, work: &Work) -> Call<HistoryPage> {
             }
         }
         Work::Until { .. } => {
-            HistoryQuery { limit: PAGE.cast_signed(), since: reader.cursor.clone(), reverse: false }
+            HistoryQuery { limit: PAGE.cast_signed(), since: reader.place(), reverse: false }
         }
     };
     reader.interest.shared.history(&reader.channel, query)

@@ -59,12 +59,17 @@ pub(crate) enum Next<T> {
     End(Option<Error>),
 }
 
+/// Changes of epoch that a stream remembers: more than a reader can miss between two looks.
+const RENEWALS: usize = 16;
+
 struct Ring<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
     limits: BufferLimits,
     keep: Keep,
     lost: Lost,
+    /// Epochs that were continued under another name, in the order in which it happened.
+    renewals: VecDeque<(Box<str>, Box<str>)>,
     end: Option<Option<Error>>,
     waker: Option<Waker>,
 }
@@ -84,6 +89,7 @@ pub(crate) fn feed<T>(limits: BufferLimits) -> (FeedSender<T>, FeedReceiver<T>) 
         limits,
         keep: Keep::default(),
         lost: Lost::default(),
+        renewals: VecDeque::new(),
         end: None,
         waker: None,
     }));
@@ -116,6 +122,15 @@ impl<T> Ring<T> {
 impl<T> FeedSender<T> {
     pub(crate) fn keep(&self, keep: Keep) {
         lock(&self.0).keep = keep;
+    }
+
+    /// The channel's offsets go on under another epoch.
+    pub(crate) fn renew(&self, from: &str, to: &str) {
+        let mut ring = lock(&self.0);
+        if ring.renewals.len() == RENEWALS {
+            ring.renewals.pop_front();
+        }
+        ring.renewals.push_back((from.into(), to.into()));
     }
 
     /// Adds an item of `bytes` payload; `position` is asked for only when it must be left out.
@@ -202,6 +217,16 @@ impl<T> FeedReceiver<T> {
 }
 
 impl<T> FeedReceiver<T> {
+    /// The position under the name that its epoch goes by at present.
+    pub(crate) fn renewed(&self, mut position: Position) -> Position {
+        for (from, to) in &lock(&self.0).renewals {
+            if position.epoch == *from {
+                position.epoch.clone_from(to);
+            }
+        }
+        position
+    }
+
     /// Has the reader woken by what comes next, without taking anything.
     pub(crate) fn watch(&mut self, cx: &mut Context<'_>) {
         lock(&self.0).waker = Some(cx.waker().clone());

@@ -99,7 +99,8 @@ impl Messages {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         let before = |epoch: &str, offset: u64| {
-            Some(Position { epoch: epoch.into(), offset: offset.saturating_sub(1) })
+            let position = Position { epoch: epoch.into(), offset: offset.saturating_sub(1) };
+            Some(self.feed.renewed(position))
         };
         for waiting in &self.ready {
             match waiting {
@@ -110,7 +111,12 @@ impl Messages {
                 Delivery::Message(_) | Delivery::Lagged(_) => {}
             }
         }
-        self.cursor.clone()
+        self.place()
+    }
+
+    /// The last message that was taken in, as the server calls its place at present.
+    pub(super) fn place(&self) -> Option<Position> {
+        self.cursor.clone().map(|cursor| self.feed.renewed(cursor))
     }
 
     fn take_in(&mut self, fed: Fed) {
@@ -153,7 +159,9 @@ impl Messages {
         }
     }
 
-    fn take_gap(&mut self, mut gap: Gap) {
+    fn take_gap(&mut self, gap: Gap) {
+        let mut gap = Gap { from: self.feed.renewed(gap.from), to: self.feed.renewed(gap.to), ..gap };
+        self.cursor = self.place();
         if let Some(cursor) = &self.cursor
             && cursor.epoch == gap.to.epoch
             && gap.reason != GapReason::Rewound
