@@ -7,7 +7,7 @@ use crate::{
     engine::{Call, Channel, EngineError, Join, Joined, Leave, Part, Position, Renewal, Renewed},
 };
 use bytes::Bytes;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::{
@@ -32,13 +32,17 @@ pub(crate) struct Lease {
     pub(crate) announce: bool,
 }
 
-#[derive(Default)]
 pub(super) struct Leases {
-    hasher: RandomState,
+    hasher: FixedState,
     parts: [Mutex<HashMap<Key, Lease, RandomState>>; PARTS],
 }
 
 impl Leases {
+    /// Which part a lease falls into follows from `seed`, so that the same node does the same again.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { hasher: FixedState::with_seed(seed), parts: Default::default() }
+    }
+
     fn part(&self, key: &Key) -> &Mutex<HashMap<Key, Lease, RandomState>> {
         &self.parts[(self.hasher.hash_one(key) >> 24) as usize % PARTS]
     }
