@@ -183,9 +183,9 @@ impl Clock for MovedClock {
     }
 }
 
-/// Waits for a condition, five seconds at most.
+/// Waits for a condition, twenty seconds at most.
 pub(crate) async fn wait_for(condition: impl Fn() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..4000 {
         if condition() {
             return;
         }
