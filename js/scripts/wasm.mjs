@@ -2,7 +2,8 @@
 // Leaves glue and module in build/wasm.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
@@ -33,7 +34,17 @@ const checkBindgen = () => {
 const features = ["bulk-memory", "nontrapping-float-to-int", "reference-types", "sign-ext", "mutable-globals", "multivalue"];
 const settings = [["-Oz"], ["-Oz", "--flatten", "--rereloop", "-Oz", "-Oz"], ["-Oz", "-fimfs=0", "-ocimfs=0", "-aimfs=0"]];
 // Inlining as `opt-level = "z"` does it leaves more code than this, measured in brotli.
-const rustflags = 'target.wasm32-unknown-unknown.rustflags=["-Cllvm-args=--inline-threshold=10"]';
+const inlining = "-Cllvm-args=--inline-threshold=10";
+
+/** Panics name their place in the source: short, and the same on every machine. */
+const remapped = () => {
+  const sysroot = execFileSync("rustc", ["--print", "sysroot"], { cwd: workspace, encoding: "utf8" }).trim();
+  const cargo = process.env.CARGO_HOME ?? join(homedir(), ".cargo");
+  const registry = join(cargo, "registry", "src");
+  const packages = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
+  const paths = [workspace, join(sysroot, "lib/rustlib/src/rust/library"), ...packages];
+  return paths.map((path) => `--remap-path-prefix=${path}/=`);
+};
 const brotli = (bytes) => brotliCompressSync(bytes).length;
 
 /** Builds into build/<name>; `cargoFeatures` are for tests only. */
@@ -41,7 +52,8 @@ export const buildWasm = (name = "wasm", cargoFeatures = []) => {
   checkBindgen();
   const out = join(js, "build", name);
   const extra = cargoFeatures.length > 0 ? ["--features", cargoFeatures.join(",")] : [];
-  run("cargo", ["--config", rustflags, "build", "--quiet", "-p", "homing-wasm", "--lib", "--profile", "wasm", "--target", "wasm32-unknown-unknown", ...extra], {
+  const rustflags = JSON.stringify([inlining, ...remapped()]);
+  run("cargo", ["--config", `target.wasm32-unknown-unknown.rustflags=${rustflags}`, "build", "--quiet", "-p", "homing-wasm", "--lib", "--profile", "wasm", "--target", "wasm32-unknown-unknown", ...extra], {
     cwd: workspace,
   });
   rmSync(out, { recursive: true, force: true });

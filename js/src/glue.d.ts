@@ -8,7 +8,12 @@ declare module "#glue" {
   /** The text of the panic that just ended a call; empty: the trap was not a panic. */
   export function panicText(): string;
   export class Host {
-    constructor(options: string, open: (url: string, conn: number) => object, emit: (event: string) => void);
+    constructor(
+      options: string,
+      open: (url: string, conn: number) => object,
+      emit: (event: string) => void,
+      document: Document | undefined,
+    );
     free(): void;
     /** Does what the calls before have asked for; events arrive while it runs. */
     drain(): void;

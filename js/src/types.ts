@@ -136,6 +136,8 @@ export interface SubscribedEvent extends Subscription {
   readonly wasRecovering: boolean;
   /** Whether nothing was missed that will not follow. */
   readonly recovered: boolean;
+  /** How many messages were missed: they follow, or a gap tells of them. null: that cannot be known. */
+  readonly missed: number | null;
 }
 
 /** The subscription is wanted, and not confirmed in this session. */

@@ -67,6 +67,7 @@ export type WireChannelEvent =
       position: Position | null;
       was: boolean;
       recovered: boolean;
+      missed: number | null;
       data: unknown;
       retention: Retention | null;
     }
@@ -156,6 +157,7 @@ export const toChannelEvent = (
         position: event.position,
         wasRecovering: event.was,
         recovered: event.recovered,
+        missed: event.missed,
         data: event.data,
         retention: event.retention,
       };

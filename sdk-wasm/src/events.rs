@@ -286,6 +286,10 @@ fn write_channel_event(object: &mut Object<'_>, event: &ChannelEvent) {
 fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
     object.text("t", "subscribed").truth("was", subscribed.was_recovering);
     object.truth("recovered", subscribed.recovered);
+    match subscribed.missed {
+        Some(missed) => object.number("missed", missed),
+        None => object.json("missed", None),
+    };
     write_standing(
         object,
         subscribed.position.as_ref(),

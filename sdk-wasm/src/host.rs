@@ -38,6 +38,8 @@ struct Inner {
     draining: Cell<bool>,
     open: js_sys::Function,
     emit: js_sys::Function,
+    /// `None` outside of a page.
+    document: Option<web_sys::Document>,
     socket: RefCell<Option<Socket>>,
     timer: RefCell<Option<Timer>>,
     page: RefCell<Option<Page>>,
@@ -48,8 +50,14 @@ struct Inner {
 impl Host {
     /// A client that does nothing yet. `open(url, conn)` makes a socket and listens to its messages and errors;
     /// `emit(text)` takes one event. Neither may throw, `open` apart: that counts as a socket that closed.
+    /// `document` is that of the page, if there is one.
     #[wasm_bindgen(constructor)]
-    pub fn new(options: &str, open: js_sys::Function, emit: js_sys::Function) -> Self {
+    pub fn new(
+        options: &str,
+        open: js_sys::Function,
+        emit: js_sys::Function,
+        document: Option<web_sys::Document>,
+    ) -> Self {
         let Options { config, seed } = Options::read(options).expect("the page has checked the options");
         let clock = Clock::start();
         let now = clock.read().now;
@@ -60,6 +68,7 @@ impl Host {
                 draining: Cell::new(false),
                 open,
                 emit,
+                document,
                 socket: RefCell::default(),
                 timer: RefCell::default(),
                 page: RefCell::default(),
@@ -319,8 +328,12 @@ impl Inner {
         let wanted = matches!(state, ConnectionState::Connecting { .. } | ConnectionState::Connected(_));
         let watched = self.page.borrow().is_some();
         if wanted && !watched {
+            let Some(document) = &self.document else { return };
+            if document.hidden() {
+                self.hear(Input::Hidden);
+            }
             let weak = Rc::downgrade(self);
-            let page = Page::watch(move |input| {
+            let page = Page::watch(document, move |input| {
                 if let Some(inner) = weak.upgrade() {
                     inner.overhear(input);
                 }

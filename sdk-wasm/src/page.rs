@@ -1,6 +1,6 @@
 //! The page's events, as hints for the core. Listeners exist while a client is meant to be connected, and not
 //! at all where there is no page (Node, workers). There is no unload handler: it would keep the page out of
-//! the back/forward cache.
+//! the back/forward cache. The document comes from JavaScript: looking for it from here costs more code.
 
 use homing_core::Input;
 use wasm_bindgen::{JsCast, prelude::*};
@@ -16,10 +16,10 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Listens; `None` where there is no page.
-    pub(crate) fn watch(said: impl Fn(Input<'static>) + 'static) -> Option<Self> {
-        let window = web_sys::window()?;
-        let document = window.document()?;
+    /// Listens; `None` where the document is in no window.
+    pub(crate) fn watch(document: &Document, said: impl Fn(Input<'static>) + 'static) -> Option<Self> {
+        let window = document.default_view()?;
+        let document = document.clone();
         let seen = document.clone();
         let listener = Closure::<dyn Fn(Event)>::new(move |event: Event| {
             if let Some(input) = hint(&event, &seen) {
