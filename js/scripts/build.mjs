@@ -11,10 +11,10 @@ import { buildWasm } from "./wasm.mjs";
 const js = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Gives "#glue" and "#inlined" their contents. */
-const generated = (wasm) => ({
+const generated = (wasm, glue) => ({
   name: "generated",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^#glue$/ }, () => ({ path: join(wasm, "homing.js"), sideEffects: false }));
+    onResolve({ filter: /^#glue$/ }, () => ({ path: glue, sideEffects: false }));
     onResolve({ filter: /^#inlined$/ }, () => ({ path: "#inlined", namespace: "inlined", sideEffects: false }));
     onLoad({ filter: /.*/, namespace: "inlined" }, () => {
       const packed = deflateRawSync(readFileSync(join(wasm, "homing.wasm")), { level: 9, memLevel: 9 });
@@ -23,8 +23,8 @@ const generated = (wasm) => ({
   },
 });
 
-/** Bundles both entries into `dist`. */
-export const bundle = async (wasm, dist) => {
+/** Bundles both entries into `dist`; tests put another `glue` around the module. */
+export const bundle = async (wasm, dist, glue = join(wasm, "homing.js")) => {
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(dist, { recursive: true });
   await build({
@@ -39,7 +39,7 @@ export const bundle = async (wasm, dist) => {
     target: "es2022",
     platform: "neutral",
     legalComments: "none",
-    plugins: [generated(wasm)],
+    plugins: [generated(wasm, glue)],
   });
   copyFileSync(join(wasm, "homing.wasm"), join(dist, "homing.wasm"));
 };

@@ -61,10 +61,12 @@ export class Bridge {
     }
     if (this.#host) {
       const host = this.#host;
-      this.guard(() => {
+      const ran = this.guard(() => {
         command(host);
         host.drain();
+        return true;
       });
+      if (!ran && this.#over) failed(this.#over);
       return;
     }
     this.#waiting.push({ command, failed });
@@ -130,14 +132,17 @@ export class Bridge {
 
   #start(glue: Glue): void {
     this.#glue = glue;
-    this.guard(() => {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const ran = this.guard(() => {
       const host = this.#owner.make(glue, (event) => this.#emit(event));
       this.#host = host;
-      const waiting = this.#waiting;
-      this.#waiting = [];
       for (const { command } of waiting) command(host);
       host.drain();
+      return true;
     });
+    const over = this.#over;
+    if (!ran && over) for (const { failed } of waiting) failed(over);
   }
 
   /** Called by the module, which holds no borrow here. Never throws. */
@@ -164,6 +169,7 @@ export class Bridge {
     let text = "";
     try {
       text = this.#glue?.panicText() ?? "";
+      this.#host?.abandon();
     } catch {
       // The instance is beyond answering; the trap's own words have to do.
     }

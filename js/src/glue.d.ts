@@ -24,6 +24,8 @@ declare module "#glue" {
     tell(verb: number, one: string, two: string, number: number, offset: number): number;
     /** Why the last call was refused, or how the channel stands that was subscribed last, as JSON. */
     said(): string;
+    /** After a panic: lets go of the timer and of the page's events. */
+    abandon(): void;
     /** Takes `count` publications from `offset` on (0: without offsets); answers how many it took. */
     advance(conn: number, channel: number, offset: number, count: number): number;
   }

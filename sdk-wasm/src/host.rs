@@ -36,6 +36,8 @@ struct Inner {
     core: RefCell<RealtimeClient>,
     clock: Clock,
     draining: Cell<bool>,
+    /// A call has panicked: nothing enters the core any more, not even what is on its way.
+    abandoned: Cell<bool>,
     open: js_sys::Function,
     emit: js_sys::Function,
     /// `None` outside of a page.
@@ -66,6 +68,7 @@ impl Host {
                 core: RefCell::new(RealtimeClient::new(config, seed, now)),
                 clock,
                 draining: Cell::new(false),
+                abandoned: Cell::new(false),
                 open,
                 emit,
                 document,
@@ -92,6 +95,19 @@ impl Host {
     /// Why the last call was refused, or how the channel stands that was subscribed last, as JSON.
     pub fn said(&self) -> String {
         self.inner.said.take()
+    }
+
+    /// Lets go of the timer and of the page's events after a panic: no later event may enter the core. What the
+    /// panic left borrowed stays.
+    pub fn abandon(&self) {
+        let inner = &*self.inner;
+        inner.abandoned.set(true);
+        if let Ok(mut timer) = inner.timer.try_borrow_mut() {
+            *timer = None;
+        }
+        if let Ok(mut page) = inner.page.try_borrow_mut() {
+            *page = None;
+        }
     }
 
     /// The fast lane: takes `count` publications of one channel from `offset` on (0: without offsets) and
@@ -241,9 +257,9 @@ impl Inner {
         core.handle_input(now, input);
     }
 
-    /// The browser says something: nothing happens any more once a call has panicked.
+    /// The browser says something.
     fn overhear(self: &Rc<Self>, input: Input<'_>) {
-        if self.core.try_borrow_mut().is_ok() {
+        if !self.abandoned.get() {
             self.hear(input);
             self.drain();
         }
@@ -251,7 +267,7 @@ impl Inner {
 
     fn on_timeout(self: &Rc<Self>) {
         self.timer.replace(None);
-        if self.core.try_borrow_mut().is_ok() {
+        if !self.abandoned.get() {
             let (mut core, now) = self.enter();
             core.handle_timeout(now);
             drop(core);
@@ -263,15 +279,17 @@ impl Inner {
         if self.draining.replace(true) {
             return;
         }
-        loop {
+        while !self.abandoned.get() {
             let output = self.core.borrow_mut().poll_output();
             match output {
                 Some(output) => self.carry_out(output),
-                None => break,
+                None => {
+                    self.draining.set(false);
+                    self.arm();
+                    break;
+                }
             }
         }
-        self.draining.set(false);
-        self.arm();
     }
 
     fn carry_out(self: &Rc<Self>, output: Output) {
