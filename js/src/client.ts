@@ -96,7 +96,8 @@ export class BaseClient {
     }
     roots.add(this);
     this.#wanted = true;
-    if (this.#state.status === "disconnected") {
+    // Once the module runs it says so itself, and in the order in which a handler may change its mind.
+    if (!this.#bridge.host && this.#state.status === "disconnected") {
       const reason = frozen({ code: 1, text: "connect called" });
       this.#change({ status: "connecting", reason, attempt: 0, retryAt: null });
     }
