@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust conformance-server conformance-npm conformance-native browser
+SUITES := rust js conformance-server conformance-npm conformance-native browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -50,7 +50,7 @@ redis-demo: setup-redis demo-programs ## the same on two servers that share a Re
 	@exec node examples/demo.js --redis $(if $(PORT),--port $(PORT))
 
 .PHONY: lint
-lint: setup-rust lint-rust lint-shell ## formatting, clippy, the wasm target, shell scripts, TypeScript
+lint: setup-rust lint-rust lint-shell lint-js ## formatting, clippy, the wasm target, shell scripts, TypeScript
 
 .PHONY: bench
 bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, processor time and latency beside a floor and the Centrifuge peer
@@ -117,6 +117,10 @@ test-browser: setup-debian demo-programs ## the chat and the bots end to end in 
 	cargo build -p homing-tests --bin fault-proxy
 	node --test tests/browser/*.test.mjs
 
+.PHONY: test-js
+test-js: build-js ## the npm package in Node, on real sockets
+	cd js && node --test test/*.test.mjs
+
 .PHONY: go-peer
 go-peer: ## build the Centrifuge server that tests and benchmarks compare with
 	@mkdir -p target
@@ -171,6 +175,11 @@ lint-rust:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p homing-tests --test native -- -D warnings
 	cargo check --target wasm32-unknown-unknown -p homing-core -p homing-wasm
+
+.PHONY: lint-js
+lint-js: setup-node ## types and rules of the npm package's sources
+	@$(SETUP)/npm.sh js
+	cd js && npm run --silent lint
 
 .PHONY: lint-shell
 lint-shell:

@@ -46,7 +46,7 @@ export class Calls {
         return true;
       };
       const fail = (error: unknown): void => {
-        if (finish()) reject(error as Error);
+        if (finish()) reject(error);
       };
       signal?.addEventListener("abort", abort, { once: true });
       this.#bridge.run((host) => {
@@ -83,7 +83,7 @@ export class Calls {
   end(error: RealtimeError): void {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { fail } of pending) fail(error);
+    for (const call of pending) call.fail(error);
   }
 }
 

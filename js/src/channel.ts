@@ -172,7 +172,7 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     if (this.#left) return Promise.reject(RealtimeError.of("unsubscribed", this.name));
-    return this.#home.calls.make(send, decode as (result: never) => T, signal);
+    return this.#home.calls.make(send, decode, signal);
   }
 
   #deliver(event: AppChannelEvent): void {

@@ -190,7 +190,7 @@ export class BaseClient {
   /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */
   #open(url: string, conn: number): SocketLike {
     const { openSocket, WebSocket: Given } = this.#options;
-    const Socket = Given ?? (globalThis.WebSocket as unknown as new (url: string) => SocketLike);
+    const Socket = Given ?? (globalThis.WebSocket);
     let socket: SocketLike;
     try {
       socket = openSocket ? openSocket(url) : new Socket(url);

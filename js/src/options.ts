@@ -40,7 +40,7 @@ export interface ClientOptions {
    */
   getToken?: ((context: TokenContext) => string | Promise<string>) | undefined;
   /** For the server's connect handler. */
-  data?: unknown | undefined;
+  data?: unknown;
   /** Name of the client for the server's logs. "homing-js". */
   name?: string | undefined;
   /** Version of the app for the server's logs. */
@@ -97,7 +97,7 @@ export interface ChannelOptions {
   /** Asked for a subscription token. Throw a `ForbiddenError` when the user is not allowed. */
   getToken?: ((context: ChannelTokenContext) => string | Promise<string>) | undefined;
   /** For the server's subscribe handler. */
-  data?: unknown | undefined;
+  data?: unknown;
   /** Asks the server to check the position. */
   positioned?: boolean | undefined;
   /** Asks the server for recovery, where the namespace leaves it to the client. */
