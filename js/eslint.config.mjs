@@ -18,6 +18,8 @@ export default tseslint.config(
       // Keys of an event map that an app extends are any text.
       "@typescript-eslint/no-redundant-type-constituents": "off",
       "@typescript-eslint/only-throw-error": "error",
+      // An abort signal may carry any reason.
+      "@typescript-eslint/prefer-promise-reject-errors": ["error", { allowThrowingAny: true, allowThrowingUnknown: true }],
     },
   },
 );
