@@ -19,7 +19,7 @@ use crate::{
     clock::Timeline,
     transport::Dialer,
 };
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use homing_core::{
     ConnId, ConnectionState, Error, ErrorCode, Event, Health, Input, Instant, Output, RealtimeClient,
     RequestId,
@@ -40,6 +40,8 @@ use tokio::{
 /// How often the clocks are compared while the client wants to be connected: a machine that wakes up is
 /// noticed within this, whatever timer is armed.
 const LOOK_AT_CLOCKS: Duration = Duration::from_secs(2);
+/// Frames that are taken in one after the other before everything else has its turn.
+const BURST: usize = 64;
 /// How long a socket that the client closes may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -218,22 +220,35 @@ impl Driver {
         }
     }
 
+    /// Takes what the socket says; frames that lie ready behind the first one go with it, at the same time of
+    /// the client.
     fn on_link(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Opened(conn) => {
-                self.with_core(|core, now| core.handle_input(now, Input::SocketOpened { conn }));
+        self.look_at_clocks();
+        let mut event = event;
+        for left in (0..BURST).rev() {
+            let LinkEvent::Frame(conn, text) = event else { return self.on_link_changed(event) };
+            self.core.handle_input(self.now, Input::FrameReceived { conn, text: &text });
+            self.drain();
+            if left == 0 {
+                return;
             }
-            LinkEvent::Frame(conn, text) => self.with_core(|core, now| {
-                core.handle_input(now, Input::FrameReceived { conn, text: &text });
-            }),
-            LinkEvent::Closed { conn, code, reason } => self.with_core(|core, now| {
-                core.handle_input(now, Input::SocketClosed { conn, code, reason: &reason });
-            }),
-            LinkEvent::Failed(conn, error) => {
-                self.work.faults.push_back((conn, error));
-                self.with_core(|_, _| {});
-            }
+            let Some(next) = self.work.link.next().now_or_never() else { return };
+            event = next;
         }
+    }
+
+    fn on_link_changed(&mut self, event: LinkEvent) {
+        match &event {
+            LinkEvent::Opened(conn) => {
+                self.core.handle_input(self.now, Input::SocketOpened { conn: *conn });
+            }
+            LinkEvent::Closed { conn, code, reason } => {
+                self.core.handle_input(self.now, Input::SocketClosed { conn: *conn, code: *code, reason });
+            }
+            LinkEvent::Failed(conn, error) => self.work.faults.push_back((*conn, error.clone())),
+            LinkEvent::Frame(..) => {}
+        }
+        self.drain();
     }
 
     fn with_core(&mut self, act: impl FnOnce(&mut RealtimeClient, Instant)) {
@@ -325,7 +340,6 @@ impl Driver {
 
     /// Sets the timer no later than the core's deadline. One that is early costs a harmless call.
     fn arm(&mut self) {
-        self.look_at_clocks();
         let wanted = !matches!(self.core.connection(), ConnectionState::Disconnected { .. });
         let due = self.core.poll_timeout().map(|deadline| moment(deadline.at, self.now));
         let look = wanted.then(|| time::Instant::now() + LOOK_AT_CLOCKS);
