@@ -90,7 +90,8 @@ impl Channel {
     }
 
     /// Subscribes, and waits until the server has confirmed. The channel is held until [`leave`](Self::leave)
-    /// or until the handle is dropped, whether anybody reads or not; dropping the future leaves nothing.
+    /// or until the handle is dropped, whether anybody reads or not. Cancel-safe: dropping the future does not
+    /// leave the channel again.
     ///
     /// # Errors
     /// Why the subscription has ended for good: the server's refusal, [`ErrorCode::OptionsConflict`],
