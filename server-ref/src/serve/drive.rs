@@ -115,15 +115,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
     }
 
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        // A socket that had nothing to read is not asked again before it wakes the task.
+        let mut drained = false;
         loop {
             let Some(session) = &mut self.session else { return self.poll_end(cx) };
             session.poll_calls(cx);
             let mut moved = false;
-            if session.wants_input() {
+            if !drained && session.wants_input() {
                 match self.poll_read(cx) {
                     Poll::Ready(Err(over)) => return Poll::Ready(over),
                     Poll::Ready(Ok(())) => moved = true,
-                    Poll::Pending => {}
+                    Poll::Pending => drained = true,
                 }
             }
             let settled = std::mem::take(&mut self.settled);

@@ -9,7 +9,7 @@ use super::{
     connect::position,
     permission::Entrance,
     query::MAX_PAGE_BYTES,
-    subscriptions::{Asked, Attempt, Purpose, Subscription},
+    subscriptions::{Asked, Attempt, Expiry, Purpose, Subscription},
 };
 use crate::{
     auth::{SubscriptionClaims, TokenError},
@@ -110,20 +110,13 @@ impl Session {
         let SubscriptionClaims { user, channel, expires_at, info } = claims;
         let theirs = user == self.user();
         let meta = info.is_some().then(|| self.meta(info.as_deref()));
-        let ends_at = self.subscription_end(expires_at);
         let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return Ok(()) };
         if !theirs || channel != *subscription.channel {
             return Err(ErrorCode::PermissionDenied.into());
         }
         subscription.meta = meta.unwrap_or_else(|| subscription.meta.clone());
-        subscription.expires_at = expires_at;
-        subscription.ends_at = ends_at;
+        self.prolong(&channel, expires_at);
         Ok(())
-    }
-
-    fn subscription_end(&self, expires_at: Option<i64>) -> Option<Millis> {
-        let delay = self.node.config.client.expired_sub_close_delay.millis();
-        expires_at.map(|at| self.moment(at) + delay)
     }
 
     /// First step: into the room.
@@ -276,8 +269,8 @@ impl Session {
             positioned: asked.positioned,
             recovered: asked.recovered,
             was_recovering: asked.recover.is_some(),
-            expires: subscription.expires_at.is_some(),
-            ttl: subscription.expires_at.map_or(0, |at| self.seconds_until(at)),
+            expires: subscription.expiry().is_some(),
+            ttl: subscription.expiry().map_or(0, |expiry| self.seconds_until(expiry.expires_at)),
             data: asked.data.as_deref().map(Raw::trusted),
             ..SubscribeResult::default()
         };
@@ -380,22 +373,24 @@ impl Session {
 
     /// Ends the subscriptions whose time has come.
     pub(super) fn expire_subscriptions(&mut self, now: Millis) {
-        let over = |one: &&Subscription| one.is_active() && one.ends_at.is_some_and(|at| at <= now);
+        if self.subscriptions.first_end().is_none_or(|at| at > now) {
+            return;
+        }
+        let over = |one: &&Subscription| one.expiry().is_some_and(|expiry| expiry.ends_at <= now);
         let over: Vec<_> =
             self.subscriptions.iter().filter(over).map(|one| Arc::clone(&one.channel)).collect();
         for channel in over {
             let code = UnsubscribeCode::Expired;
+            self.subscriptions.set_expiry(&channel, None);
             self.end_subscription(&channel, code.code(), code.text());
         }
     }
 
-    /// A subscription's token was renewed.
+    /// A subscription's token holds until then.
     pub(super) fn prolong(&mut self, channel: &str, expires_at: Option<i64>) {
-        let ends_at = self.subscription_end(expires_at);
-        if let Some(subscription) = self.subscriptions.find_mut(channel) {
-            subscription.expires_at = expires_at;
-            subscription.ends_at = ends_at;
-        }
+        let delay = self.node.config.client.expired_sub_close_delay.millis();
+        let expiry = expires_at.map(|at| Expiry { expires_at: at, ends_at: self.moment(at) + delay });
+        self.subscriptions.set_expiry(channel, expiry);
     }
 }
 

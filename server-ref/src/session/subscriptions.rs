@@ -36,10 +36,16 @@ pub(super) struct Subscription {
     pub(super) meta: Bytes,
     /// Whether an entry in the presence was asked for.
     pub(super) joined: bool,
-    /// Unix seconds.
-    pub(super) expires_at: Option<i64>,
-    /// When it ends unless it is refreshed.
-    pub(super) ends_at: Option<Millis>,
+    expiry: Option<Expiry>,
+}
+
+/// When a subscription ends unless it is refreshed.
+#[derive(Clone, Copy)]
+pub(super) struct Expiry {
+    /// When its token expires: Unix seconds.
+    pub(super) expires_at: i64,
+    /// When it ends: a while later, on the clock of deadlines.
+    pub(super) ends_at: Millis,
 }
 
 /// A subscription that is being made.
@@ -64,12 +70,18 @@ impl Subscription {
     pub(super) const fn is_active(&self) -> bool {
         self.asked.is_none()
     }
+
+    pub(super) const fn expiry(&self) -> Option<Expiry> {
+        self.expiry
+    }
 }
 
 #[derive(Default)]
 pub(super) struct Subscriptions {
     sorted: Vec<Subscription>,
     attempts: u32,
+    /// The first end of all; asked at every turn of the connection.
+    first_end: Option<Millis>,
 }
 
 impl Subscriptions {
@@ -115,8 +127,7 @@ impl Subscriptions {
                 asked: Some(Box::new(asked)),
                 meta,
                 joined: false,
-                expires_at: None,
-                ends_at: None,
+                expiry: None,
             },
         );
         attempt
@@ -127,14 +138,27 @@ impl Subscriptions {
         if self.sorted.is_empty() {
             self.sorted = Vec::new();
         }
+        self.find_first_end();
         removed
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Subscription> {
+        self.first_end = None;
         std::mem::take(&mut self.sorted)
     }
 
-    pub(super) fn next_expiry(&self) -> Option<Millis> {
-        self.sorted.iter().filter_map(|one| one.ends_at).min()
+    pub(super) fn set_expiry(&mut self, channel: &str, expiry: Option<Expiry>) {
+        if let Some(subscription) = self.find_mut(channel) {
+            subscription.expiry = expiry;
+            self.find_first_end();
+        }
+    }
+
+    fn find_first_end(&mut self) {
+        self.first_end = self.sorted.iter().filter_map(|one| one.expiry).map(|expiry| expiry.ends_at).min();
+    }
+
+    pub(super) const fn first_end(&self) -> Option<Millis> {
+        self.first_end
     }
 }

@@ -41,7 +41,7 @@ impl Session {
         if self.stage == Stage::Ended {
             return None;
         }
-        let times = [self.times.next(), self.subscriptions.next_expiry(), self.next_call_deadline()];
+        let times = [self.times.next(), self.subscriptions.first_end(), self.next_call_deadline()];
         times.into_iter().flatten().min()
     }
 
