@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust js conformance-server conformance-npm conformance-native browser
+SUITES := rust js conformance-server conformance-npm conformance-native packaging browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -120,6 +120,12 @@ test-browser: setup-debian demo-programs ## the chat and the bots end to end in 
 .PHONY: test-js
 test-js: build-js ## the npm package in Node, on real sockets
 	cd js && node --test test/*.test.mjs
+
+.PHONY: test-packaging
+test-packaging: setup-debian setup-rust package ## the packed npm package in pages, bundlers, Node and TypeScript
+	@$(SETUP)/npm.sh tests/packaging tests/browser
+	cargo build -p homing-server
+	node --test tests/packaging/*.test.mjs
 
 .PHONY: go-peer
 go-peer: ## build the Centrifuge server that tests and benchmarks compare with
