@@ -211,6 +211,7 @@ impl Builder {
                 numbers: AtomicU64::new(1),
                 admission,
                 buffer,
+                runtime,
                 state: watch_state,
                 health: watch_health,
                 retry_at: watch_retry_at,

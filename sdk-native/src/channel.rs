@@ -91,7 +91,7 @@ impl Channel {
 
     /// Subscribes, and waits until the server has confirmed. The channel is held until [`leave`](Self::leave)
     /// or until the handle is dropped, whether anybody reads or not. Cancel-safe: dropping the future does not
-    /// leave the channel again.
+    /// leave the channel again. While there is no connection it waits, as long as that takes.
     ///
     /// # Errors
     /// Why the subscription has ended for good: the server's refusal, [`ErrorCode::OptionsConflict`],

@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) numbers: AtomicU64,
     pub(crate) admission: Arc<Admission>,
     pub(crate) buffer: BufferLimits,
+    /// Where the driver runs: its timers serve readers on other threads too.
+    pub(crate) runtime: Handle,
     pub(crate) state: watch::Receiver<ConnectionState>,
     pub(crate) health: watch::Receiver<Health>,
     pub(crate) retry_at: watch::Receiver<Option<Instant>>,

@@ -235,56 +235,6 @@ async fn a_refusal_for_good_is_told_and_ends_the_trying() {
     assert!(streams.try_recv().is_err());
 }
 
-#[tokio::test]
-async fn a_token_is_asked_for_on_every_open_and_a_provider_may_fail() {
-    let peer = Peer::start().await;
-    let asked = Arc::new(AtomicU32::new(0));
-    let counter = asked.clone();
-    let provider = move |channel: Option<String>| {
-        assert_eq!(channel, None);
-        let number = counter.fetch_add(1, Relaxed);
-        async move {
-            match number {
-                0 => Err(TokenRefusal::Failed("the backend is busy".into())),
-                1 => panic!("a provider with a defect"),
-                2 => Ok("token".to_owned()),
-                _ => Err(TokenRefusal::Forbidden("signed out".into())),
-            }
-        }
-    };
-    let client = quick(peer.url()).token_provider(provider).build().unwrap();
-    client.connect().unwrap();
-    soon(client.connected()).await.unwrap();
-    assert_eq!(asked.load(Relaxed), 3);
-    client.disconnect();
-    soon(client.disconnected()).await;
-    client.connect().unwrap();
-    assert_eq!(soon(client.connected()).await.unwrap_err().code, ErrorCode::TokenForbidden);
-    assert_eq!((asked.load(Relaxed), peer.behave().connections), (4, 1));
-}
-
-#[tokio::test]
-async fn a_forbidden_token_is_final() {
-    let peer = Peer::start().await;
-    let provider = |_| async { Err(TokenRefusal::Forbidden("signed out".into())) };
-    let client = quick(peer.url()).token_provider(provider).build().unwrap();
-    client.connect().unwrap();
-    let error = soon(client.disconnected()).await;
-    assert_eq!((error.code, &*error.detail), (ErrorCode::TokenForbidden, "signed out"));
-    assert_eq!(peer.behave().connections, 0);
-}
-
-#[tokio::test]
-async fn a_channel_token_comes_from_the_same_provider() {
-    let peer = Peer::start().await;
-    let provider = |channel: Option<String>| async move { Ok(channel.unwrap_or_default()) };
-    let client = quick(peer.url()).token_provider(provider).build().unwrap();
-    client.connect().unwrap();
-    let options = homing::SubscribeOptions { provides_tokens: true, ..homing::SubscribeOptions::default() };
-    soon(client.channel_with("$room", options).join()).await.unwrap();
-    assert_eq!(peer.behave().tokens, ["$room"]);
-}
-
 /// A clock whose wall hand a test can move.
 #[derive(Clone)]
 struct Hands {
@@ -393,4 +343,52 @@ async fn events_that_nobody_reads_are_counted_not_kept() {
     for _ in 0..10 {
         assert!(matches!(soon(events.next()).await, Some(Ok(ClientEvent::ServerMessage(_)))));
     }
+}
+
+#[test]
+fn a_runtime_that_ends_closes_the_client() {
+    let first = tokio::runtime::Runtime::new().unwrap();
+    let (client, mut messages) = first.block_on(async {
+        let peer = Peer::start().await;
+        let client = peer.client();
+        client.connect().unwrap();
+        soon(client.connected()).await.unwrap();
+        (client.clone(), client.channel("room").messages())
+    });
+    drop(first);
+    let second = tokio::runtime::Runtime::new().unwrap();
+    second.block_on(async {
+        assert_eq!(soon(client.rpc::<u32>("echo", &1)).await.unwrap_err().code, ErrorCode::Closed);
+        assert_eq!(soon(client.disconnected()).await.code, ErrorCode::Closed);
+        assert!(soon(messages.next()).await.is_none());
+        soon(client.close(Duration::from_secs(1))).await;
+    });
+}
+
+#[tokio::test]
+async fn a_stream_can_be_read_on_a_thread_without_a_runtime() {
+    let peer = Peer::start().await;
+    peer.publish("room", "1");
+    // The page of history is refused for the moment, and asked for again after a wait.
+    peer.behave().history = Some(WireError::Internal);
+    let client = peer.client();
+    client.connect().unwrap();
+    let mut messages = client.channel("room").messages_from(5);
+    let reading = std::thread::spawn(move || futures::executor::block_on(messages.next()));
+    until(|| peer.seen("history") > 0).await;
+    peer.behave().history = None;
+    until(|| reading.is_finished()).await;
+    assert!(matches!(reading.join().unwrap(), Some(Ok(homing::Delivery::Message(_)))));
+}
+
+#[test]
+fn handles_and_streams_can_go_to_other_threads() {
+    fn anywhere<T: Send + Sync + 'static>() {}
+    fn elsewhere<T: Send + 'static>() {}
+    anywhere::<RealtimeClient>();
+    anywhere::<homing::Channel>();
+    elsewhere::<homing::Messages>();
+    elsewhere::<homing::ChannelEvents>();
+    elsewhere::<homing::ClientEvents>();
+    elsewhere::<homing::Call<homing::Published>>();
 }

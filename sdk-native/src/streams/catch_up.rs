@@ -74,6 +74,7 @@ impl CatchUp {
         };
         let done = match page {
             Err(error) if error.retryable || self.is_in_doubt(&error) => {
+                let _runtime = reader.interest.shared.runtime.enter();
                 self.page = Page::Later(Box::pin(sleep(AGAIN_AFTER)));
                 return Step::More;
             }

@@ -91,3 +91,25 @@ async fn a_channel_that_the_server_subscribes_is_told_with_its_messages() {
     .await;
     assert_eq!(story, ["told", "subscribed", "message"]);
 }
+
+#[tokio::test]
+async fn a_channel_that_the_server_subscribed_can_be_read_like_any_other() {
+    let name = fresh("chat");
+    let peer = Peer::start(&[]).unwrap();
+    let invited = token("ada", None, json!({ "channels": [name] }));
+    let client = connected(client_of(peer.url(), "ada").token(invited)).await;
+    let room = client.channel(&*name);
+    let mut messages = room.messages();
+    soon(room.join()).await.unwrap();
+    peer.publish(&name, &json!(1)).await.unwrap();
+    expect(&mut messages, 1..=1).await;
+    // What the app gives up the server still holds.
+    room.leave();
+    let mut again = room.messages();
+    peer.publish(&name, &json!(2)).await.unwrap();
+    expect(&mut again, 2..=2).await;
+    peer.disconnect("ada", 3000).await.unwrap();
+    away(&client).await;
+    peer.publish(&name, &json!(3)).await.unwrap();
+    expect(&mut again, 3..=3).await;
+}
