@@ -4,6 +4,24 @@
 //! [`Server::builder`] makes a [`Server`], whose router an application nests into its own, and whose
 //! [`Handle`] publishes, disconnects and drains. The program `homing-server` is a thin layer over it.
 //!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = homing_server::Server::builder()
+//!     .procedure("echo", async |_caller, data| Ok(data))
+//!     .build()
+//!     .await?;
+//! let app = axum::Router::new().nest("/realtime", server.router());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//! tokio::spawn(homing_server::serve::listen(listener, app));
+//!
+//! let handle = server.handle();
+//! handle.publish("chat:general", r#"{"text":"hello"}"#, None).await?;
+//! handle.disconnect("ada", 3503, "force disconnect").await?;
+//! handle.drain().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Time, randomness and transport come from outside: [`node::Node`] and [`session::Session`] have no tasks,
 //! clocks or sockets of their own, and [`serve`] is the host that gives them these.
 

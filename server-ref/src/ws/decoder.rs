@@ -242,4 +242,33 @@ mod tests {
         assert_eq!(error(&[frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 600])].concat()), 1009);
         assert_eq!(error(&[0x81, 0xff, 255, 255, 255, 255, 255, 255, 255, 255]), 1009);
     }
+
+    /// Whatever bytes come in whatever pieces: messages or a violation, and never more held than a message.
+    #[test]
+    fn bytes_by_chance_are_decoded_or_refused() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = move |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % bound as u64).unwrap()
+        };
+        for _ in 0..5000 {
+            let mut bytes = sample();
+            for _ in 0..below(6) {
+                let at = below(bytes.len());
+                bytes[at] = u8::try_from(below(256)).unwrap();
+            }
+            let mut decoder = Decoder::new(500);
+            while !bytes.is_empty() {
+                let size = (1 + below(200)).min(bytes.len());
+                let piece: Vec<u8> = bytes.drain(..size).collect();
+                if decode(&mut decoder, &piece).is_err() {
+                    break;
+                }
+                let fragments = decoder.message.as_ref().map_or(0, |message| message.1.len());
+                assert!(decoder.partial.len() <= 500 + 14 && fragments <= 500);
+            }
+        }
+    }
 }
