@@ -32,7 +32,9 @@ const checkBindgen = () => {
 };
 
 const features = ["bulk-memory", "nontrapping-float-to-int", "reference-types", "sign-ext", "mutable-globals", "multivalue"];
-const settings = [["-Oz"], ["-Oz", "--flatten", "--rereloop", "-Oz", "-Oz"], ["-Oz", "-fimfs=0", "-ocimfs=0", "-aimfs=0"]];
+const flat = ["--flatten", "--rereloop", "-Oz", "-Oz"];
+const noInlining = ["-fimfs=0", "-ocimfs=0", "-aimfs=0"];
+const settings = [["-Oz", ...flat], ["-Os", ...flat], ["-Oz", ...noInlining, ...flat]];
 // Inlining as `opt-level = "z"` does it leaves more code than this, measured in brotli.
 const inlining = "-Cllvm-args=--inline-threshold=10";
 

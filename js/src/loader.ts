@@ -1,11 +1,12 @@
 // Gets the WebAssembly module into this realm, once. Owns the memo and the errors of loading; does nothing
 // until it is asked, and may be asked again after a failure.
 
-import init, * as glue from "#glue";
+import init, { Host, panicText } from "#glue";
 import { RealtimeError } from "./errors.js";
 import type { LoadSource } from "./types.js";
 
-/** The module once it runs. */
+/** The module once it runs. Not the glue's whole namespace: what is not named here is not bundled. */
+const glue = { Host, panicText };
 export type Glue = typeof glue;
 
 let running: Promise<Glue> | undefined;

@@ -22,16 +22,19 @@ macro_rules! errors {
                 self as u32
             }
 
+            /// What the client itself needs of each, in one table: three matches weigh three times as much.
+            const ROWS: &'static [Row] = &[$(Row { code: Self::$variant, name: $name, retryable: errors!(@$retry) }),+];
+
             /// The name, as it stands in TypeScript and in the documents.
             #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
+            pub fn name(self) -> &'static str {
+                Self::row(self.number()).map_or("", |row| row.name)
             }
 
             /// Whether the same call may succeed later.
             #[must_use]
-            pub const fn is_retryable(self) -> bool {
-                match self { $(Self::$variant => errors!(@$retry),)+ }
+            pub fn is_retryable(self) -> bool {
+                Self::row(self.number()).is_some_and(|row| row.retryable)
             }
 
             /// What happened, and why.
@@ -48,13 +51,23 @@ macro_rules! errors {
 
             /// The one with this number.
             #[must_use]
-            pub const fn from_number(number: u32) -> Option<Self> {
-                match number { $($code => Some(Self::$variant),)+ _ => None }
+            pub fn from_number(number: u32) -> Option<Self> {
+                Self::row(number).map(|row| row.code)
+            }
+
+            fn row(number: u32) -> Option<&'static Row> {
+                Self::ROWS.iter().find(|row| row.code.number() == number)
             }
         }
     };
     (@retry) => { true };
     (@stop) => { false };
+}
+
+struct Row {
+    code: ErrorCode,
+    name: &'static str,
+    retryable: bool,
 }
 
 errors! {

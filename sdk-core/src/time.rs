@@ -29,6 +29,8 @@ impl Instant {
 impl core::ops::Add<Duration> for Instant {
     type Output = Self;
 
+    /// Not inlined: it stands in thirty places, and the arithmetic of durations is long.
+    #[inline(never)]
     fn add(self, duration: Duration) -> Self {
         Self(
             self.0

@@ -7,16 +7,23 @@ use homing_core::{
     wire::{Retention, json::encode_text},
 };
 
-/// Writes one object, field by field.
-struct Object<'o> {
-    out: &'o mut String,
+/// Writes objects, field by field. One writer serves all depths.
+#[derive(Default)]
+struct Object {
+    out: String,
+    /// Nothing stands before the next key.
     first: bool,
 }
 
-impl<'o> Object<'o> {
-    fn begin(out: &'o mut String) -> Self {
-        out.push('{');
-        Self { out, first: true }
+impl Object {
+    fn begin(&mut self) {
+        self.out.push('{');
+        self.first = true;
+    }
+
+    fn end(&mut self) {
+        self.out.push('}');
+        self.first = false;
     }
 
     fn key(&mut self, key: &str) -> &mut String {
@@ -26,7 +33,7 @@ impl<'o> Object<'o> {
         self.out.push('"');
         self.out.push_str(key);
         self.out.push_str("\":");
-        self.out
+        &mut self.out
     }
 
     fn text(&mut self, key: &str, text: &str) -> &mut Self {
@@ -49,40 +56,39 @@ impl<'o> Object<'o> {
         self
     }
 
-    fn nested(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) -> &mut Self {
-        let mut inner = Object::begin(self.key(key));
-        write(&mut inner);
-        inner.end();
+    fn nested(&mut self, key: &str, write: impl FnOnce(&mut Self)) -> &mut Self {
+        self.key(key);
+        self.begin();
+        write(self);
+        self.end();
         self
     }
 
-    fn optional<T>(
-        &mut self,
-        key: &str,
-        value: Option<T>,
-        write: impl FnOnce(&mut Object<'_>, T),
-    ) -> &mut Self {
+    fn optional<T>(&mut self, key: &str, value: Option<T>, write: impl FnOnce(&mut Self, T)) -> &mut Self {
         match value {
             Some(value) => self.nested(key, |object| write(object, value)),
             None => self.json(key, None),
         }
     }
 
-    fn list<T>(&mut self, key: &str, items: &[T], write: impl Fn(&mut String, &T)) -> &mut Self {
-        let out = self.key(key);
-        out.push('[');
+    fn list<T>(&mut self, key: &str, items: &[T], write: impl Fn(&mut Self, &T)) -> &mut Self {
+        self.key(key).push('[');
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
-                out.push(',');
+                self.out.push(',');
             }
-            write(out, item);
+            write(self, item);
         }
-        out.push(']');
+        self.out.push(']');
         self
     }
 
-    fn end(self) {
-        self.out.push('}');
+    fn objects<T>(&mut self, key: &str, items: &[T], write: fn(&mut Self, &T)) -> &mut Self {
+        self.list(key, items, |object, item| {
+            object.begin();
+            write(object, item);
+            object.end();
+        })
     }
 }
 
@@ -100,12 +106,12 @@ fn push_number(mut number: u64, out: &mut String) {
     out.extend(digits.iter().skip(at).copied().map(char::from));
 }
 
-fn object(write: impl FnOnce(&mut Object<'_>)) -> String {
-    let mut out = String::new();
-    let mut object = Object::begin(&mut out);
+fn object(write: impl FnOnce(&mut Object)) -> String {
+    let mut object = Object::default();
+    object.begin();
     write(&mut object);
     object.end();
-    out
+    object.out
 }
 
 /// An error on its own, as a refused call leaves it.
@@ -194,22 +200,24 @@ pub(crate) fn event(event: &Event, now: Instant) -> String {
     })
 }
 
-fn write_reason(object: &mut Object<'_>, reason: &Reason) {
+fn write_reason(object: &mut Object, reason: &Reason) {
     object.number("code", reason.code.into()).text("text", &reason.text);
 }
 
-fn write_error(object: &mut Object<'_>, error: &Error) {
+fn write_error(object: &mut Object, error: &Error) {
     object.number("kind", error.code.number().into()).number("code", error.number.into());
     object.truth("retryable", error.retryable);
     if !error.detail.is_empty() {
         object.text("detail", &error.detail);
     }
     if let Some(limit) = error.limit {
-        object.list("limit", &[limit.actual, limit.maximum], |out, number| push_number(*number, out));
+        object.list("limit", &[limit.actual, limit.maximum], |object, number| {
+            push_number(*number, &mut object.out)
+        });
     }
 }
 
-fn write_connection(object: &mut Object<'_>, state: &ConnectionState, now: Instant) {
+fn write_connection(object: &mut Object, state: &ConnectionState, now: Instant) {
     match state {
         ConnectionState::Disconnected { reason } => {
             object.text("status", "disconnected");
@@ -226,7 +234,9 @@ fn write_connection(object: &mut Object<'_>, state: &ConnectionState, now: Insta
         ConnectionState::Connected(session) => {
             object.text("status", "connected").text("client", &session.client).text("user", &session.user);
             object.text("server", &session.server).json("data", session.data.as_ref());
-            object.list("capabilities", &session.capabilities, |out, name| encode_text(name, out));
+            object.list("capabilities", &session.capabilities, |object, name| {
+                encode_text(name, &mut object.out)
+            });
             object.number("max", session.max_message_bytes as u64);
         }
         ConnectionState::Closed => {
@@ -235,12 +245,12 @@ fn write_connection(object: &mut Object<'_>, state: &ConnectionState, now: Insta
     }
 }
 
-fn write_position(object: &mut Object<'_>, position: &Position) {
+fn write_position(object: &mut Object, position: &Position) {
     object.text("epoch", &position.epoch).number("offset", position.offset);
 }
 
 fn write_standing(
-    object: &mut Object<'_>,
+    object: &mut Object,
     position: Option<&Position>,
     data: Option<&Json>,
     retention: Option<&Retention>,
@@ -251,7 +261,7 @@ fn write_standing(
     });
 }
 
-fn write_channel_event(object: &mut Object<'_>, event: &ChannelEvent) {
+fn write_channel_event(object: &mut Object, event: &ChannelEvent) {
     match event {
         ChannelEvent::Subscribing(reason) => {
             object.text("t", "subscribing").nested("reason", |object| write_reason(object, reason));
@@ -283,7 +293,7 @@ fn write_channel_event(object: &mut Object<'_>, event: &ChannelEvent) {
     }
 }
 
-fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
+fn write_subscribed(object: &mut Object, subscribed: &Subscribed) {
     object.text("t", "subscribed").truth("was", subscribed.was_recovering);
     object.truth("recovered", subscribed.recovered);
     match subscribed.missed {
@@ -298,7 +308,7 @@ fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
     );
 }
 
-fn write_message(object: &mut Object<'_>, message: &Message) {
+fn write_message(object: &mut Object, message: &Message) {
     object.json("data", Some(&message.data)).number("offset", message.offset);
     object.number("time", message.time.unsigned_abs());
     if let Some(info) = &message.info {
@@ -309,12 +319,12 @@ fn write_message(object: &mut Object<'_>, message: &Message) {
     }
 }
 
-fn write_info(object: &mut Object<'_>, info: &ClientInfo) {
+fn write_info(object: &mut Object, info: &ClientInfo) {
     object.text("user", &info.user).text("client", &info.client);
     object.json("conn_info", info.conn_info.as_ref()).json("chan_info", info.chan_info.as_ref());
 }
 
-fn write_response(object: &mut Object<'_>, response: &Response) {
+fn write_response(object: &mut Object, response: &Response) {
     match response {
         Response::Published { position, time } => {
             object.optional("position", position.as_ref(), write_position);
@@ -322,18 +332,10 @@ fn write_response(object: &mut Object<'_>, response: &Response) {
         }
         Response::History { messages, position } => {
             object.optional("position", position.as_ref(), write_position);
-            object.list("messages", messages, |out, message| {
-                let mut object = Object::begin(out);
-                write_message(&mut object, message);
-                object.end();
-            });
+            object.objects("messages", messages, write_message);
         }
         Response::Presence(members) => {
-            object.list("members", members, |out, info| {
-                let mut object = Object::begin(out);
-                write_info(&mut object, info);
-                object.end();
-            });
+            object.objects("members", members, write_info);
         }
         Response::PresenceStats { clients, users } => {
             object.number("clients", (*clients).into()).number("users", (*users).into());

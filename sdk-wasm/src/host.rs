@@ -6,7 +6,7 @@
 use crate::{
     clock::{Clock, Reading},
     events,
-    options::{Options, lines},
+    options::{Options, first_line, lines},
     page::Page,
     socket::{Said, Socket},
     timer::Timer,
@@ -139,10 +139,9 @@ fn position(epoch: &str, offset: f64) -> Option<Position> {
     (!epoch.is_empty()).then(|| Position { epoch: epoch.into(), offset: offset as u64 })
 }
 
-fn subscribe_options(text: &str, flags: u32, offset: f64) -> SubscribeOptions {
+fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOptions {
     let has = |flag: u32| flags & flag != 0;
-    let mut parts = text.splitn(3, '\n');
-    let mut part = || parts.next().unwrap_or_default();
+    let mut part = || first_line(&mut text);
     SubscribeOptions {
         token: part().into(),
         provides_tokens: has(1),

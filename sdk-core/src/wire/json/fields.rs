@@ -1,43 +1,47 @@
 //! The table of fields: which name each field of a wire type has in JSON.
 
 use super::scanner::{Scanner, Step};
-use super::value::{Object, ObjectWriter, Value};
+use super::value::{Decode, Encode, EncodeField, Fields, ObjectWriter, read_fields};
 use crate::wire::*;
 use alloc::string::String;
 
 macro_rules! object {
-    ($type:ident $(<$life:lifetime>)? { $($field:ident),* $(,)? }) => {
-        impl $(<$life>)? Object for $type $(<$life>)? {}
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        object!(@impl 'a $type { $($field),* });
+    };
+    ($type:ident<$life:lifetime> { $($field:ident),* $(,)? }) => {
+        object!(@impl $life $type<$life> { $($field),* });
+    };
+    (@impl $life:lifetime $type:ty { $($field:ident),* }) => {
+        impl<$life> Decode<$life> for $type {
+            fn read(&mut self, scanner: &mut Scanner<$life>) -> Step {
+                read_fields(&[$(stringify!($field)),*], self, scanner)
+            }
+        }
 
-        object!(@value $type [$($life)?] { $($field),* });
-    };
-    (@value $type:ident [] { $($field:ident),* }) => {
-        impl<'a> Value<'a> for $type { object!(@body $($field),*); }
-    };
-    (@value $type:ident [$life:lifetime] { $($field:ident),* }) => {
-        impl<$life> Value<$life> for $type<$life> { object!(@body_of $life $($field),*); }
-    };
-    (@body $($field:ident),*) => { object!(@body_of 'a $($field),*); };
-    (@body_of $life:lifetime $($field:ident),*) => {
-        fn read(&mut self, scanner: &mut Scanner<$life>) -> Step {
-            #[expect(non_camel_case_types, reason = "named after the fields")]
-            enum Field { $($field),* }
-            scanner.fields(&[$(stringify!($field)),*], &mut |scanner, at| {
+        impl<$life> Fields<$life> for $type {
+            fn field(&mut self, at: usize) -> Option<&mut dyn Decode<$life>> {
+                #[expect(non_camel_case_types, reason = "named after the fields")]
+                enum Field { $($field),* }
                 $(if at == Field::$field as usize {
-                    return self.$field.read(scanner);
+                    return Some(&mut self.$field);
                 })*
-                Some(())
-            })
+                None
+            }
         }
 
-        fn encode(&self, out: &mut String) {
-            let mut writer = ObjectWriter::new(out);
-            $(writer.field(stringify!($field), &self.$field);)*
-            writer.end();
+        impl<$life> Encode for $type {
+            fn encode(&self, out: &mut String) {
+                let mut writer = ObjectWriter::new(out);
+                $(writer.field(stringify!($field), &self.$field);)*
+                writer.end();
+            }
         }
 
-        fn is_zero(&self) -> bool {
-            *self == Self::default()
+        impl<$life> EncodeField for $type {
+            fn is_zero(&self) -> bool {
+                *self == Self::default()
+            }
         }
     };
 }

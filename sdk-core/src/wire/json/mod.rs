@@ -13,7 +13,7 @@ pub use scanner::DecodeError;
 use super::{Command, Publication, Raw, Reply};
 use alloc::string::String;
 use scanner::Scanner;
-use value::Value;
+use value::Encode;
 
 /// Checks that `text` is one JSON value, white space around it allowed.
 ///

@@ -360,18 +360,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Walks an object whose fields have names; `field` takes the value of the one at the index that it is
-    /// given, others are passed over. A null counts as an object without fields.
-    pub(crate) fn fields(&mut self, names: &[&str], field: &mut dyn FnMut(&mut Self, usize) -> Step) -> Step {
-        if self.null()? {
-            return Some(());
-        }
-        self.object(&mut |scanner, key| match names.iter().position(|name| *name == key) {
-            Some(at) => field(scanner, at),
-            None => scanner.skip_value(),
-        })
-    }
-
     /// Walks an array.
     pub(crate) fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Step) -> Step {
         if self.space() != Some(b'[') {
@@ -400,8 +388,10 @@ impl<'a> Scanner<'a> {
 fn unescape(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
-    while let Some(at) = rest.find('\\') {
-        let (plain, escape) = rest.split_at(at);
+    // Neither `find` nor `split_at`: what they may panic with weighs two kilobytes.
+    while let Some((plain, escape)) =
+        rest.bytes().position(|byte| byte == b'\\').and_then(|at| rest.split_at_checked(at))
+    {
         out.push_str(plain);
         let mut scanner = Scanner { at: 2, ..Scanner::new(escape) };
         match escape.as_bytes().get(1) {

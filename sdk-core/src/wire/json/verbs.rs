@@ -1,9 +1,9 @@
 //! Which key of a command, reply or push stands for which verb.
 
 use super::scanner::{Kind, Scanner, Step};
-use super::value::{ObjectWriter, Value, fresh};
-use crate::wire::{Answer, Command, Outcome, Push, PushEvent, Reply, Request, Text};
-use alloc::{boxed::Box, string::String};
+use super::value::{Decode, Encode, Fields, ObjectWriter, fresh, read_fields};
+use crate::wire::{Answer, ClientInfo, Command, Outcome, Push, PushEvent, Raw, Reply, Request, Text};
+use alloc::string::String;
 
 pub(crate) fn decode_command<'a>(scanner: &mut Scanner<'a>) -> Step<Command<'a>> {
     let start = scanner.at();
@@ -41,60 +41,86 @@ pub(crate) fn decode_command<'a>(scanner: &mut Scanner<'a>) -> Step<Command<'a>>
 pub(crate) fn encode_command(command: &Command<'_>, out: &mut String) {
     let mut writer = ObjectWriter::new(out);
     writer.field("id", &command.id);
-    match &command.request {
-        Request::Pong => {}
-        Request::Connect(value) => value.encode(writer.key("connect")),
-        Request::Subscribe(value) => value.encode(writer.key("subscribe")),
-        Request::Unsubscribe(value) => value.encode(writer.key("unsubscribe")),
-        Request::Publish(value) => value.encode(writer.key("publish")),
-        Request::Presence(value) => value.encode(writer.key("presence")),
-        Request::PresenceStats(value) => value.encode(writer.key("presence_stats")),
-        Request::History(value) => value.encode(writer.key("history")),
-        Request::Ping => writer.key("ping").push_str("{}"),
-        Request::Send(value) => value.encode(writer.key("send")),
-        Request::Rpc(value) => value.encode(writer.key("rpc")),
-        Request::Refresh(value) => value.encode(writer.key("refresh")),
-        Request::SubRefresh(value) => value.encode(writer.key("sub_refresh")),
-    }
+    let (verb, body): (_, &dyn Encode) = match &command.request {
+        Request::Pong => return writer.end(),
+        Request::Connect(value) => ("connect", value),
+        Request::Subscribe(value) => ("subscribe", value),
+        Request::Unsubscribe(value) => ("unsubscribe", value),
+        Request::Publish(value) => ("publish", value),
+        Request::Presence(value) => ("presence", value),
+        Request::PresenceStats(value) => ("presence_stats", value),
+        Request::History(value) => ("history", value),
+        Request::Ping => ("ping", &Some(Raw::trusted("{}"))),
+        Request::Send(value) => ("send", value),
+        Request::Rpc(value) => ("rpc", value),
+        Request::Refresh(value) => ("refresh", value),
+        Request::SubRefresh(value) => ("sub_refresh", value),
+    };
+    body.encode(writer.key(verb));
     writer.end();
 }
 
 pub(crate) fn decode_reply<'a>(scanner: &mut Scanner<'a>) -> Step<Reply<'a>> {
     let (mut id, mut outcome, mut push) = (0, None, None);
-    scanner.object(&mut |scanner, key| {
-        outcome = Some(match &*key {
-            "id" => return id.read(scanner),
-            "push" => {
-                push = Some(decode_push(scanner)?);
-                return Some(());
-            }
-            "error" => Outcome::Error(fresh(scanner)?),
-            "connect" => Outcome::Connect(Box::new(fresh(scanner)?)),
-            "subscribe" => Outcome::Subscribe(Box::new(fresh(scanner)?)),
-            "unsubscribe" => {
-                scanner.skip_value()?;
-                Outcome::Unsubscribe
-            }
-            "publish" => Outcome::Publish(fresh(scanner)?),
-            "presence" => Outcome::Presence(fresh(scanner)?),
-            "presence_stats" => Outcome::PresenceStats(fresh(scanner)?),
-            "history" => Outcome::History(fresh(scanner)?),
-            "ping" => {
-                scanner.skip_value()?;
-                Outcome::Ping
-            }
-            "rpc" => Outcome::Rpc(fresh(scanner)?),
-            "refresh" => Outcome::Refresh(fresh(scanner)?),
-            "sub_refresh" => Outcome::SubRefresh(fresh(scanner)?),
-            _ => return scanner.skip_value(),
-        });
-        Some(())
+    scanner.object(&mut |scanner, key| match &*key {
+        "id" => id.read(scanner),
+        "push" => {
+            push = Some(decode_push(scanner)?);
+            Some(())
+        }
+        verb => match blank_outcome(verb) {
+            Some(blank) => read_body(outcome_body(outcome.insert(blank)), scanner),
+            None => scanner.skip_value(),
+        },
     })?;
     Some(match (push, id, outcome) {
         (Some(push), _, _) => Reply::Push(push),
         (None, 0, None) => Reply::Ping,
         (None, id, outcome) => Reply::Answer(Answer { id, outcome: outcome.unwrap_or(Outcome::Empty) }),
     })
+}
+
+/// The outcome that a key announces, with nothing in it yet: it is read where it stands, and not moved.
+fn blank_outcome<'a>(key: &str) -> Option<Outcome<'a>> {
+    Some(match key {
+        "error" => Outcome::Error(Default::default()),
+        "connect" => Outcome::Connect(Default::default()),
+        "subscribe" => Outcome::Subscribe(Default::default()),
+        "unsubscribe" => Outcome::Unsubscribe,
+        "publish" => Outcome::Publish(Default::default()),
+        "presence" => Outcome::Presence(Default::default()),
+        "presence_stats" => Outcome::PresenceStats(Default::default()),
+        "history" => Outcome::History(Default::default()),
+        "ping" => Outcome::Ping,
+        "rpc" => Outcome::Rpc(Default::default()),
+        "refresh" => Outcome::Refresh(Default::default()),
+        "sub_refresh" => Outcome::SubRefresh(Default::default()),
+        _ => return None,
+    })
+}
+
+fn outcome_body<'o, 'a>(outcome: &'o mut Outcome<'a>) -> Option<&'o mut dyn Decode<'a>> {
+    Some(match outcome {
+        Outcome::Error(value) => value,
+        Outcome::Connect(value) => &mut **value,
+        Outcome::Subscribe(value) => &mut **value,
+        Outcome::Publish(value) => value,
+        Outcome::Presence(value) => value,
+        Outcome::PresenceStats(value) => value,
+        Outcome::History(value) => value,
+        Outcome::Rpc(value) => value,
+        Outcome::Refresh(value) => value,
+        Outcome::SubRefresh(value) => value,
+        Outcome::Unsubscribe | Outcome::Ping | Outcome::Empty => return None,
+    })
+}
+
+/// Reads what stands behind a verb; what says nothing is passed over.
+fn read_body<'a>(body: Option<&mut dyn Decode<'a>>, scanner: &mut Scanner<'a>) -> Step {
+    match body {
+        Some(body) => body.read(scanner),
+        None => scanner.skip_value(),
+    }
 }
 
 pub(crate) fn encode_reply(reply: &Reply<'_>, out: &mut String) {
@@ -125,23 +151,48 @@ pub(crate) fn encode_reply(reply: &Reply<'_>, out: &mut String) {
 }
 
 fn decode_push<'a>(scanner: &mut Scanner<'a>) -> Step<Push<'a>> {
-    let (mut channel, mut event) = (Text::Borrowed(""), PushEvent::Unknown);
-    scanner.object(&mut |scanner, key| {
-        event = match &*key {
-            "channel" => return channel.read(scanner),
-            "pub" => PushEvent::Publication(fresh(scanner)?),
-            "join" => PushEvent::Join(decode_info(scanner)?),
-            "leave" => PushEvent::Leave(decode_info(scanner)?),
-            "unsubscribe" => PushEvent::Unsubscribed(fresh(scanner)?),
-            "subscribe" => PushEvent::Subscribed(Box::new(fresh(scanner)?)),
-            "message" => PushEvent::Message(fresh(scanner)?),
-            "disconnect" => PushEvent::Disconnect(fresh(scanner)?),
-            "refresh" => PushEvent::Refresh(fresh(scanner)?),
-            _ => return scanner.skip_value(),
-        };
-        Some(())
+    let mut push = Push { channel: Text::Borrowed(""), event: PushEvent::Unknown };
+    scanner.object(&mut |scanner, key| match &*key {
+        "channel" => push.channel.read(scanner),
+        kind => match blank_event(kind) {
+            Some(blank) => {
+                push.event = blank;
+                read_event(&mut push.event, scanner)
+            }
+            None => scanner.skip_value(),
+        },
     })?;
-    Some(Push { channel, event })
+    Some(push)
+}
+
+fn blank_event<'a>(kind: &str) -> Option<PushEvent<'a>> {
+    Some(match kind {
+        "pub" => PushEvent::Publication(Default::default()),
+        "join" => PushEvent::Join(Default::default()),
+        "leave" => PushEvent::Leave(Default::default()),
+        "unsubscribe" => PushEvent::Unsubscribed(Default::default()),
+        "subscribe" => PushEvent::Subscribed(Default::default()),
+        "message" => PushEvent::Message(Default::default()),
+        "disconnect" => PushEvent::Disconnect(Default::default()),
+        "refresh" => PushEvent::Refresh(Default::default()),
+        _ => return None,
+    })
+}
+
+fn read_event<'a>(event: &mut PushEvent<'a>, scanner: &mut Scanner<'a>) -> Step {
+    let body: &mut dyn Decode<'a> = match event {
+        PushEvent::Publication(value) => value,
+        PushEvent::Join(info) | PushEvent::Leave(info) => {
+            return read_fields(&["info"], &mut Member(info), scanner);
+        }
+        PushEvent::Unsubscribed(value) => value,
+        PushEvent::Subscribed(value) => &mut **value,
+        PushEvent::Message(value) => value,
+        PushEvent::Disconnect(value) => value,
+        PushEvent::Refresh(value) => value,
+        PushEvent::Unknown => return scanner.skip_value(),
+    };
+    body.read(scanner)
 }
 
 fn encode_push(push: &Push<'_>, out: &mut String) {
@@ -162,13 +213,15 @@ fn encode_push(push: &Push<'_>, out: &mut String) {
 }
 
 /// Join and leave wrap the one field `info`.
-fn decode_info<'a>(scanner: &mut Scanner<'a>) -> Step<crate::wire::ClientInfo<'a>> {
-    let mut info = crate::wire::ClientInfo::default();
-    scanner.fields(&["info"], &mut |scanner, _| info.read(scanner))?;
-    Some(info)
+struct Member<'m, 'a>(&'m mut ClientInfo<'a>);
+
+impl<'a> Fields<'a> for Member<'_, 'a> {
+    fn field(&mut self, _: usize) -> Option<&mut dyn Decode<'a>> {
+        Some(self.0)
+    }
 }
 
-fn encode_info(info: &crate::wire::ClientInfo<'_>, out: &mut String) {
+fn encode_info(info: &ClientInfo<'_>, out: &mut String) {
     let mut writer = ObjectWriter::new(out);
     info.encode(writer.key("info"));
     writer.end();
