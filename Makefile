@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust js conformance-server conformance-npm conformance-native packaging browser
+SUITES := rust js js-pages conformance-server conformance-npm conformance-native packaging browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -120,6 +120,10 @@ test-browser: setup-debian demo-programs ## the chat and the bots end to end in 
 .PHONY: test-js
 test-js: build-js ## the npm package in Node, on real sockets
 	cd js && node --test test/*.test.mjs
+
+.PHONY: test-js-pages
+test-js-pages: build-js setup-debian ## the npm package in pages that are hidden, frozen, cached and offline
+	cd js && node --test test/browser/*.test.mjs
 
 .PHONY: test-packaging
 test-packaging: setup-debian setup-rust package ## the packed npm package in pages, bundlers, Node and TypeScript

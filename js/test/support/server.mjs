@@ -18,6 +18,8 @@ class Session {
     this.commands = [];
     this.channels = new Set();
     this.pongs = 0;
+    /** The path is dead and nobody says so: nothing arrives, nothing is answered. */
+    this.mute = false;
     socket.on("message", (frame) => this.#receive(String(frame)));
     socket.on("error", () => {});
   }
@@ -43,6 +45,7 @@ class Session {
   }
 
   #receive(frame) {
+    if (this.mute) return;
     const replies = [];
     for (const text of frame.split("\n")) {
       const { id, ...command } = JSON.parse(text);
