@@ -73,9 +73,52 @@ fn a_new_epoch_whose_start_is_gone_still_gives_one_gap() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
     let (id, _) = desk.cut();
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 30}));
+    let id = desk.take("history").0;
+    desk.refuse(id, 112);
     desk.answer_page(21..=30, "e2", 30);
     assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 20), GapReason::EpochChanged)]);
     assert_eq!(desk.offsets(key), Vec::from_iter(21..=30));
+}
+
+/// More was missed than one recovery brings, and the store was restarted meanwhile.
+#[test]
+fn a_log_that_survived_into_a_later_epoch_is_read_on_page_by_page() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 12}));
+    desk.publication("a", 13);
+    assert_eq!(desk.answer_page(6..=9, "e2", 13), json!({"epoch": "e1", "offset": 5}));
+    assert_eq!(desk.answer_page(10..=13, "e2", 13), json!({"epoch": "e2", "offset": 9}));
+    assert_eq!((desk.offsets(key), desk.gaps(key)), (Vec::from_iter(6..=13), vec![]));
+    assert_eq!(desk.client.subscription(key).position, Some(at("e2", 13)));
+}
+
+#[test]
+fn a_log_that_survived_and_was_trimmed_gives_one_gap_from_the_place_that_the_reader_knows() {
+    for first in [9, 13] {
+        let kept = first..=12;
+        let (mut desk, _, key) = Desk::in_channel("a", 5);
+        let (id, _) = desk.cut();
+        desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 12}));
+        desk.answer_page(kept.clone(), "e2", 12);
+        desk.publication("a", 13);
+        assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", first - 1), GapReason::Retention)]);
+        assert_eq!(desk.offsets(key), Vec::from_iter(kept.chain(13..=13)));
+    }
+}
+
+#[test]
+fn a_place_that_did_not_survive_is_one_gap_whatever_the_refusal() {
+    for code in [112, 103] {
+        let (mut desk, _, key) = Desk::in_channel("a", 5);
+        let (id, _) = desk.cut();
+        desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 8}));
+        let id = desk.take("history").0;
+        desk.refuse(id, code);
+        assert_eq!(desk.answer_page(1..=8, "e2", 8), json!({"epoch": "e2"}));
+        assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
+        assert_eq!(desk.offsets(key), Vec::from_iter(1..=8));
+    }
 }
 
 #[test]

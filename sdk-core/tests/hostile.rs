@@ -253,7 +253,7 @@ impl Witness {
                 // Where a reader that continues stood, it must know itself.
                 (Some(position), None) if !told.was_recovering => *at = Some(position.clone()),
                 // What was there may have survived into a later epoch, unless a gap before it is told yet.
-                (Some(position), Some(_)) if told.recovered => self.later.push(position.epoch.clone()),
+                (Some(position), Some(_)) if told.was_recovering => self.later.push(position.epoch.clone()),
                 _ => {}
             },
             (ChannelEvent::Message(message), Some(at)) if message.offset > 0 => {

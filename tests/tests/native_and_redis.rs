@@ -107,6 +107,7 @@ impl Scene {
         let redis = Redis::start().await;
         let mut config = config::development();
         config.client.insecure = true;
+        config.channel.namespaces[0].options.history_size = 2000;
         config.engine.kind = config::EngineKind::Redis;
         config.engine.redis.address = format!("redis://127.0.0.1:{}", redis.port);
         let server = soon(Server::builder().config(config).build()).await.unwrap();
@@ -203,6 +204,25 @@ async fn a_reader_that_was_away_meanwhile_misses_nothing() {
     scene.publish(21..=30).await;
     scene.proxy.clear();
     expect(&mut messages, 11..=30).await;
+}
+
+#[tokio::test]
+async fn an_absence_longer_than_one_recovery_brings_is_read_page_by_page() {
+    let mut scene = Scene::start().await;
+    let (client, mut messages) = scene.reader().await;
+    scene.publish(1..=10).await;
+    expect(&mut messages, 1..=10).await;
+    scene.proxy.take_down();
+    let mut state = client.watch_state();
+    soon(state.wait_for(|state| !matches!(state, homing::ConnectionState::Connected(_)))).await.unwrap();
+    scene.publish(11..=350).await;
+    scene.restart_redis().await;
+    scene.publish(351..=700).await;
+    scene.proxy.clear();
+    expect(&mut messages, 11..=700).await;
+    scene.restart_redis().await;
+    scene.publish(701..=710).await;
+    expect(&mut messages, 701..=710).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{
     outbound::Outbound,
     wire::{self, Outcome, Request},
 };
-use alloc::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 
 /// History that is being read to close a hole.
 #[derive(Debug, Default)]
@@ -23,6 +23,9 @@ pub(crate) struct Repair {
     pub(crate) retry_at: Option<Instant>,
     /// The offset up to which messages are known to exist.
     head: u64,
+    /// The epoch of that offset, where it is another one than the reader's: whether the reader's place has
+    /// survived into it the first page tells.
+    later: Option<Box<str>>,
     /// Live messages that came meanwhile.
     held: VecDeque<Message>,
 }
@@ -197,13 +200,17 @@ impl RealtimeClient {
             return channel.reach(head.offset);
         }
         let Some(before) = before else { return channel.position = Some(head) };
+        let mut repair = Repair { head: head.offset, ..Repair::default() };
         if continues {
             channel.position = Some(Position::new(&head.epoch, before.offset));
             channel.take_recovered(publications, &mut self.out);
+        } else if head.offset > before.offset && channel.lost.is_none() {
+            channel.position = Some(before);
+            repair.later = Some(head.epoch);
         } else {
             channel.begin_epoch(&before, &head.epoch);
         }
-        self.repair(key, Repair { head: head.offset, ..Repair::default() });
+        self.repair(key, repair);
     }
 
     fn repair(&mut self, key: ChannelKey, repair: Repair) {
@@ -280,12 +287,23 @@ impl RealtimeClient {
                 }
                 let Some(reached) = &mut channel.position else { return };
                 let head = repair.head;
-                if *result.epoch != *reached.epoch {
+                let survived = repair.later.take().is_some_and(|later| *later == *result.epoch);
+                if survived && result.offset >= reached.offset {
+                    // A page that was answered vouches that the place asked from stands in its epoch.
+                    let next = reached.next();
+                    *reached = Position::new(&result.epoch, reached.offset);
+                    let newer = |publication: &&wire::Publication<'_>| publication.offset >= next.offset;
+                    if result.publications.iter().find(newer).is_none_or(|first| first.offset > next.offset) {
+                        channel.lost = Some((next, GapReason::Retention));
+                    }
+                } else if *result.epoch != *reached.epoch {
                     // Made anew between two pages: what was held counts another generation.
                     let before = reached.clone();
                     *repair = Repair { head: result.offset, ..Repair::default() };
                     channel.begin_epoch(&before, &result.epoch);
-                } else if result.publications.iter().any(|publication| publication.offset > reached.offset) {
+                    return self.repair_on(key);
+                }
+                if result.publications.iter().any(|publication| publication.offset > reached.offset) {
                     channel.take_page(&result.publications, out);
                 } else if result.offset >= head {
                     // Nothing newer is kept, although something newer is known to exist.
@@ -303,15 +321,19 @@ impl RealtimeClient {
 
     fn on_page_refused(&mut self, key: ChannelKey, reply: &wire::ErrorReply<'_>) {
         let error = Error::from_wire(reply);
-        if error.code == ErrorCode::UnrecoverablePosition {
-            return self.rejoin(key, &error);
-        }
         if reply.is_temporary() {
             return self.repair_later(key);
         }
         let Self { channels, out, .. } = self;
         let Some(channel) = channels.get_mut(key) else { return };
         let State::Repairing(repair) = &mut channel.state else { return };
+        if let (Some(later), Some(before)) = (repair.later.take(), channel.position.clone()) {
+            channel.begin_epoch(&before, &later);
+            return self.repair_on(key);
+        }
+        if error.code == ErrorCode::UnrecoverablePosition {
+            return self.rejoin(key, &error);
+        }
         let head = repair.head;
         channel.skip_to(head, GapReason::HistoryUnavailable, out);
         self.repair_on(key);

@@ -36,6 +36,8 @@ struct Channel {
     server_side: bool,
     /// Epoch of the messages that are being delivered; empty: none.
     epoch: Box<str>,
+    /// The epoch before it, as long as it is not known whether the readers' places have survived.
+    renamed: Option<Box<str>>,
     /// Whether messages count without a hole.
     contiguous: bool,
     /// A position to continue from that the app gave, until it was used.
@@ -80,6 +82,7 @@ impl Channel {
             cache: false,
             server_side: false,
             epoch: Box::default(),
+            renamed: None,
             contiguous: false,
             since: None,
             messages: Vec::new(),
@@ -102,10 +105,11 @@ impl Channel {
         let cache = self.cache || subscribed.retention.as_ref().is_some_and(|retention| retention.cache);
         let before = std::mem::take(&mut self.epoch);
         self.count_from(subscribed.position.as_ref(), cache);
-        if subscribed.recovered && self.contiguous && !before.is_empty() && before != self.epoch {
-            for reader in &self.messages {
-                reader.feed.renew(&before, &self.epoch);
-            }
+        self.renamed = Some(before).filter(|before| {
+            self.contiguous && subscribed.was_recovering && !before.is_empty() && *before != self.epoch
+        });
+        if subscribed.recovered {
+            self.renew();
         }
         let since = self.since.take().filter(|_| subscribed.was_recovering);
         let begin = since.or_else(|| subscribed.position.clone());
@@ -117,7 +121,18 @@ impl Channel {
         }
     }
 
-    fn on_message(&self, message: Message) {
+    /// The log goes on under another epoch, and its readers keep their places.
+    fn renew(&mut self) {
+        if let Some(before) = self.renamed.take() {
+            for reader in &self.messages {
+                reader.feed.renew(&before, &self.epoch);
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        // A message without a gap before it says that nothing was lost on the way into the epoch.
+        self.renew();
         let (epoch, offset) = (&self.epoch, message.offset);
         let position = || (offset > 0).then(|| Position { epoch: epoch.clone(), offset });
         let bytes = message.data.as_str().len();
@@ -288,6 +303,7 @@ impl Subscribers {
             }
             ChannelEvent::Gap(gap) => {
                 channel.epoch.clone_from(&gap.to.epoch);
+                channel.renamed = None;
                 for reader in &channel.messages {
                     reader.feed.push(Fed::Gap(gap.clone()), 0, || Some(gap.to.clone()));
                 }

@@ -2,7 +2,7 @@
 
 use super::{Refusal, Session};
 use crate::{
-    engine::{Channel, Epoch, Page, Part, Position, Read},
+    engine::{Channel, Epoch, Page, Part, Position, Reach, Read},
     frames,
 };
 use homing_core::wire::{
@@ -56,7 +56,11 @@ impl Session {
         let since = read.since;
         let call = self.node.engine.read(read);
         self.then(call, move |session, page| match page {
-            Ok(page) if since.is_some_and(|since| since.epoch != page.head.epoch) => {
+            // A position that survived into a later epoch is read from like any other.
+            Ok(page)
+                if page.reach == Reach::Unknown
+                    && since.is_some_and(|since| since.epoch != page.head.epoch) =>
+            {
                 session.refuse(id, ErrorCode::UnrecoverablePosition);
             }
             Ok(mut page) => {
