@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use std::{hash::BuildHasher, sync::Arc};
 
 pub use connection::{Close, Connection, Control, Outgoing};
-pub use room::{Activation, Need, NewMember, Room};
+pub use room::{Activation, Need, NewMember, Room, Ticket};
 
 const SHARDS: usize = 64;
 
@@ -67,11 +67,12 @@ impl Hub {
         }
     }
 
-    /// Removes a room that nobody is in and that listens to no topic.
+    /// Removes a room that nobody is in and that listens to no topic; says whether it is gone.
     pub fn remove_idle(&self, room: &Arc<Room>) -> bool {
         let mut table = self.shard(room.channel()).write();
         let removed = room.end_if_idle();
-        if removed {
+        // A room that was removed before may have a successor under its name.
+        if removed && table.get(&**room.channel()).is_some_and(|current| Arc::ptr_eq(current, room)) {
             table.remove(&**room.channel());
             if table.capacity() > 4 * table.len().max(16) {
                 table.shrink_to_fit();

@@ -73,9 +73,15 @@ struct State {
     /// The newest publication that the members were given; `None` until somebody has read the log.
     head: Option<Position>,
     listening: bool,
+    /// How often it stopped listening: a subscribe that was called before the last stop says nothing.
+    stops: Ticket,
     reading: Option<Reading>,
     dead: bool,
 }
+
+/// Names the time between two stops of listening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticket(u32);
 
 /// A read of the log that is under way.
 struct Reading {
@@ -144,9 +150,24 @@ impl Room {
         self.state.lock().listening
     }
 
-    /// Notes that the node listens to the channel's topic.
-    pub fn set_listening(&self) {
-        self.state.lock().listening = true;
+    /// To be taken before the engine is asked to listen, and given to [`Room::set_listening`].
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        self.state.lock().stops
+    }
+
+    /// Notes that the node listens to the channel's topic, unless it has stopped since the ticket was taken:
+    /// an answer that comes late is about a time that is over.
+    pub fn set_listening(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        if state.stops == ticket {
+            state.listening = true;
+        }
+    }
+
+    /// Notes that the node listens no more, whoever is here.
+    pub fn stop_listening(&self) {
+        self.state.lock().stop_listening();
     }
 
     /// Notes that the node stops listening, unless somebody is here.
@@ -154,7 +175,7 @@ impl Room {
         let mut state = self.state.lock();
         let empty = state.members.is_empty();
         if empty {
-            state.listening = false;
+            state.stop_listening();
             state.head = None;
             state.reading = None;
         }
@@ -317,6 +338,11 @@ impl Room {
 }
 
 impl State {
+    fn stop_listening(&mut self) {
+        self.listening = false;
+        self.stops.0 = self.stops.0.wrapping_add(1);
+    }
+
     fn read_on(&mut self, now: Millis) -> Need {
         let Some(head) = self.head else { return Need::Nothing };
         if let Some(reading) = &mut self.reading {

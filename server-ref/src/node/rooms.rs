@@ -4,7 +4,7 @@
 use super::Node;
 use crate::{
     engine::{Channel, Doubt, EngineError, Hint, Page, Position, Read, Sink},
-    hub::{Need, Room},
+    hub::{Need, Room, Ticket},
 };
 use bytes::Bytes;
 use std::sync::{Arc, Weak};
@@ -114,15 +114,22 @@ impl Node {
         }
         // Somebody may have come in the meantime, and its subscribe may have been overtaken.
         if !self.hub.remove_idle(&room) {
-            let call = self.engine.subscribe(Arc::clone(room.channel()));
-            self.after(call, room, Self::handle_subscribed);
+            room.stop_listening();
+            self.listen(room);
         }
     }
 
-    fn handle_subscribed(self: &Arc<Self>, room: Arc<Room>, result: Result<(), EngineError>) {
+    fn listen(self: &Arc<Self>, room: Arc<Room>) {
+        let ticket = room.ticket();
+        let call = self.engine.subscribe(Arc::clone(room.channel()));
+        self.after(call, (room, ticket), Self::handle_subscribed);
+    }
+
+    fn handle_subscribed(self: &Arc<Self>, context: (Arc<Room>, Ticket), result: Result<(), EngineError>) {
+        let (room, ticket) = context;
         match result {
             Ok(()) => {
-                room.set_listening();
+                room.set_listening(ticket);
                 self.doubt_rooms(vec![room]);
             }
             Err(error) => {
@@ -138,8 +145,7 @@ impl Node {
             if room.is_listening() {
                 self.doubt_rooms(vec![room]);
             } else if room.members() > 0 {
-                let call = self.engine.subscribe(Arc::clone(room.channel()));
-                self.after(call, room, Self::handle_subscribed);
+                self.listen(room);
             }
         }
     }

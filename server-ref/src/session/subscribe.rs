@@ -134,10 +134,11 @@ impl Session {
         if room.is_listening() {
             return self.listened(attempt, Ok(()));
         }
+        let ticket = room.ticket();
         let call = self.node.engine.subscribe(Arc::clone(room.channel()));
         self.then(call, move |session, result| {
             if result.is_ok() {
-                room.set_listening();
+                room.set_listening(ticket);
             }
             session.listened(attempt, result);
         });
