@@ -100,3 +100,26 @@ fn a_client_that_asks_faster_than_the_engine_answers_is_read_no_further() {
     assert_eq!(ids, (10..200).collect::<Vec<_>>());
     assert!(ada.is_read());
 }
+
+#[test]
+fn a_late_answer_about_a_room_that_is_gone_leaves_its_successor_alone() {
+    let world = World::new();
+    let mut ada = world.user("ada");
+    for _ in 0..2 {
+        ada.subscribe("plain");
+        ada.call("unsubscribe", r#"{"channel":"plain"}"#);
+    }
+    world.engine.hold();
+    // The room is ended twice, and the second answer comes when it has a successor already.
+    world.pass(&mut [&mut ada], 1100);
+    world.engine.release_first();
+    world.settle();
+    assert_eq!(world.node.hub.rooms(), 0);
+    let mut bob = world.user("bob");
+    let id = bob.command("subscribe", r#"{"channel":"plain"}"#);
+    world.engine.stop_holding();
+    assert!(bob.reply(id).unwrap()["subscribe"].is_object());
+    world.settle();
+    bob.publish("plain", "1");
+    assert_eq!(bob.data(), [1]);
+}

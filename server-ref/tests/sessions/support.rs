@@ -11,7 +11,7 @@ use homing_server::{
     },
     hub::{Close, Connection, Outgoing},
     metrics::Metrics,
-    node::{Node, Parts},
+    node::{Node, Parts, Work},
     rpc::Procedures,
     session::Session,
 };
@@ -70,6 +70,12 @@ impl Moody {
         for one in self.held.lock().unwrap().drain(..) {
             let _ = one.send(());
         }
+    }
+
+    /// Gives the oldest of the answers that were kept back.
+    pub(crate) fn release_first(&self) {
+        let first = self.held.lock().unwrap().remove(0);
+        let _ = first.send(());
     }
 
     pub(crate) fn stop_holding(&self) {
@@ -159,6 +165,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) engine: Arc<Moody>,
     pub(crate) node: Arc<Node>,
+    works: Mutex<Vec<Work>>,
 }
 
 /// Settings of most tests: tokens are needed, and there are namespaces of every kind.
@@ -238,7 +245,7 @@ impl World {
             procedures,
             metrics: Metrics::unread(),
         });
-        Self { clock, engine, node }
+        Self { clock, engine, node, works: Mutex::default() }
     }
 
     /// Another node on the same store and the same clock.
@@ -266,10 +273,12 @@ impl World {
             self.node.handle_timeout();
         }
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(work) = self.node.poll_work(&mut cx) {
-            for mut one in work {
-                // What is kept back by the engine is dropped: nobody may rely on it.
-                let _ = one.as_mut().poll(&mut cx);
+        let mut works = self.works.lock().unwrap();
+        loop {
+            works.retain_mut(|work| work.as_mut().poll(&mut cx).is_pending());
+            match self.node.poll_work(&mut cx) {
+                Poll::Ready(new) => works.extend(new),
+                Poll::Pending => return,
             }
         }
     }
