@@ -221,8 +221,9 @@ test("a thousand clients leave no listener, no timer and no socket behind", asyn
   const before = server.live.length;
   const [listeners, during, timers] = await tab.evaluate(async (url) => {
     let during = 0;
-    for (let round = 0; round < 20; round += 1) {
-      const clients = Array.from({ length: 50 }, () => {
+    // Few at a time: Chromium slows down a page that opens many sockets at once.
+    for (let round = 0; round < 250; round += 1) {
+      const clients = Array.from({ length: 4 }, () => {
         const client = new globalThis.RealtimeClient(url, { stableAfter: 60_000 });
         client.channel("chat:leak").on("message", () => {});
         client.connect();
@@ -234,7 +235,7 @@ test("a thousand clients leave no listener, no timer and no socket behind", asyn
     }
     return [globalThis.listeners, during, globalThis.timers.size];
   }, server.url);
-  assert.equal(during - already, 50 * 6);
+  assert.equal(during - already, 4 * 6);
   assert.equal(listeners, already);
   assert.equal(timers, 0);
   await until(() => server.live.length <= before, "the sockets' end");
