@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust js js-pages conformance-server conformance-npm conformance-native packaging browser
+SUITES := rust wasm js js-pages conformance-server conformance-npm conformance-native packaging browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -124,6 +124,12 @@ test-js: build-js ## the npm package in Node, on real sockets
 .PHONY: test-js-pages
 test-js-pages: build-js setup-debian ## the npm package in pages that are hidden, frozen, cached and offline
 	cd js && node --test test/browser/*.test.mjs
+
+.PHONY: test-wasm
+test-wasm: setup-wasm setup-debian ## the browser host in headless Chromium
+	cd sdk-wasm && CHROMEDRIVER=/usr/bin/chromedriver \
+		CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+		cargo test --target wasm32-unknown-unknown --test browser
 
 .PHONY: test-packaging
 test-packaging: setup-debian setup-rust package ## the packed npm package in pages, bundlers, Node and TypeScript
