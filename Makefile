@@ -58,6 +58,7 @@ bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, proce
 	ulimit -S -n "$$(ulimit -H -n)" && target/release/homing-bench --floor target/release/homing-bench-floor \
 		--homing target/release/homing-server --homing-config $(CONFORMANCE)/homing.toml \
 		$(if $(HAVE_GO),--go target/go-peer)
+	@$(MAKE) bench-client
 
 ##@ Single suites and steps
 
@@ -176,6 +177,11 @@ package: build-js ## pack the npm package into target/package
 	@mkdir -p target/package
 	cp LICENSE-APACHE LICENSE-MIT js/
 	cd js && npm pack --pack-destination $(CURDIR)/target/package
+
+.PHONY: bench-client
+bench-client: build-js setup-debian ## what the npm package weighs, and its messages a second in Chromium
+	-cd js && npm run --silent size
+	cd js && npm run --silent bench
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 60
