@@ -85,15 +85,15 @@ export class Bridge {
     }
   }
 
-  /** Runs `deliver`, which hands messages to the app; events that come meanwhile wait behind them. */
-  deliver(deliver: () => void): void {
+  /** Messages are about to be handed to the app: events that come meanwhile wait until `delivered`. */
+  deliver(): void {
     this.#delivering = true;
-    try {
-      deliver();
-    } finally {
-      this.#delivering = false;
-      this.#flush();
-    }
+  }
+
+  /** The messages were handed over, by code that never throws. */
+  delivered(): void {
+    this.#delivering = false;
+    if (this.#events.length > 0) this.#flush();
   }
 
   /** Ends everything; later commands fail with `error`. Frees the module's client when no call is under way. */

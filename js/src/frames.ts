@@ -43,7 +43,9 @@ export class Frames {
       this.#slow(conn, frame);
       return;
     }
-    this.#bridge.deliver(() => hand(record, pub));
+    this.#bridge.deliver();
+    hand(record, pub);
+    this.#bridge.delivered();
   }
 
   #many(conn: number, lines: readonly string[]): void {
@@ -62,11 +64,9 @@ export class Frames {
       const record = records[at] as ChannelRecord;
       const taken = this.#advance(conn, record, pubs[at]?.offset ?? 0, length);
       if (taken > 0) {
-        const from = at;
-        this.#bridge.deliver(() => {
-          for (let next = from; next < from + taken; next += 1) hand(record, pubs[next] as WirePublication);
-        });
-        at += taken;
+        this.#bridge.deliver();
+        for (const end = at + taken; at < end; at += 1) hand(record, pubs[at] as WirePublication);
+        this.#bridge.delivered();
       }
       if (taken < length) break;
     }

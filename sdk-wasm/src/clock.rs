@@ -44,6 +44,12 @@ impl Clock {
         self.read_from(monotonic(), wall())
     }
 
+    /// The time without a look at the wall clock, for what is called per message: a sleep that it misses is seen
+    /// by the next reading.
+    pub(crate) fn glance(&self) -> Instant {
+        Instant::from_millis((monotonic() - self.origin + self.slept.get()) as u64)
+    }
+
     fn read_from(&self, monotonic: f64, wall: f64) -> Reading {
         let lead = (wall - self.wall.replace(wall)) - (monotonic - self.monotonic.replace(monotonic));
         let slept = lead > LEAD;
