@@ -184,7 +184,7 @@ export class BaseClient {
   #make(glue: Glue, flat: FlatOptions, emit: (event: string) => void): Host {
     const entropy = crypto.getRandomValues(new Uint8Array(32));
     const seed = Array.from(entropy, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    return new glue.Host(JSON.stringify({ ...flat, seed }), (url, conn) => this.#open(url, conn), emit, globalThis.document);
+    return new glue.Host(JSON.stringify([seed, ...flat]), (url, conn) => this.#open(url, conn), emit, globalThis.document);
   }
 
   /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */

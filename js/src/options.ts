@@ -1,6 +1,7 @@
 // What an app can set: the public options, and their check and translation for the module. Never keeps state.
 
 import { RealtimeError } from "./errors.js";
+import { numbers } from "./options.generated.js";
 import type { LoadSource, Position } from "./types.js";
 
 /** The part of a WebSocket that the client uses; the browser's, Node's and that of `ws` fit. */
@@ -110,31 +111,11 @@ export interface ChannelOptions {
   since?: Position | undefined;
 }
 
-const numbers = [
-  "connectTimeout",
-  "requestTimeout",
-  "providerTimeout",
-  "silenceSlack",
-  "probeTimeout",
-  "backoffFloor",
-  "backoffBase",
-  "backoffCap",
-  "hiddenWait",
-  "stableAfter",
-  "linger",
-  "degradedAfter",
-  "lostAfter",
-  "maxRequests",
-  "maxRequestBytes",
-  "maxMessageBytes",
-  "maxHeld",
-  "repairPage",
-] as const;
 const texts = ["token", "name", "version"] as const;
 const others = ["getToken", "data", "WebSocket", "openSocket", "module"];
 
-/** The client's options as the module reads them: texts by name. */
-export type FlatOptions = Record<string, string>;
+/** The client's options as the module reads them, behind the seed: texts in an order, an empty one is not set. */
+export type FlatOptions = readonly string[];
 
 const invalid = (what: string): RealtimeError => RealtimeError.of("invalid_option", what);
 
@@ -144,36 +125,44 @@ export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptio
     const known: readonly string[] = [...numbers, ...texts, ...others];
     if (!known.includes(key)) throw invalid(`there is no option ${key}`);
   }
-  const flat: FlatOptions = { name: "homing-js" };
-  if (options.getToken) flat["providesTokens"] = "1";
-  if (options.data !== undefined) flat["data"] = json(options.data, "data");
-  if (typeof endpoints === "function") {
-    flat["resolvesEndpoints"] = "1";
-  } else {
-    const list: readonly unknown[] = typeof endpoints === "string" ? [endpoints] : endpoints;
-    if (list.length === 0) throw invalid("at least one url is needed");
-    for (const url of list) {
-      if (typeof url !== "string" || !/^wss?:\/\/\S+$/i.test(url)) {
-        throw invalid(`a url must begin with ws:// or wss://, not ${String(url)}`);
-      }
+  const resolves = typeof endpoints === "function";
+  return [
+    resolves ? "" : checkEndpoints(endpoints).join("\n"),
+    resolves ? "1" : "",
+    checkText(options, "token"),
+    options.getToken ? "1" : "",
+    options.data === undefined ? "" : json(options.data, "data"),
+    checkText(options, "name") || "homing-js",
+    checkText(options, "version"),
+    ...numbers.map((key) => checkNumber(options, key)),
+  ];
+};
+
+const checkEndpoints = (endpoints: string | readonly string[]): readonly string[] => {
+  const list = typeof endpoints === "string" ? [endpoints] : endpoints;
+  if (list.length === 0) throw invalid("at least one url is needed");
+  for (const url of list as readonly unknown[]) {
+    if (typeof url !== "string" || !/^wss?:\/\/\S+$/i.test(url)) {
+      throw invalid(`a url must begin with ws:// or wss://, not ${String(url)}`);
     }
-    flat["endpoints"] = list.join("\n");
   }
-  for (const key of texts) {
-    const value = options[key];
-    if (value === undefined) continue;
-    if (typeof value !== "string") throw invalid(`${key} must be text`);
-    flat[key] = value;
+  return list;
+};
+
+const checkText = (options: ClientOptions, key: (typeof texts)[number]): string => {
+  const value: unknown = options[key];
+  if (value === undefined) return "";
+  if (typeof value !== "string") throw invalid(`${key} must be text`);
+  return value;
+};
+
+const checkNumber = (options: ClientOptions, key: (typeof numbers)[number]): string => {
+  const value = options[key];
+  if (value === undefined) return "";
+  if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
+    throw invalid(`${key} must be a whole number from 0 to 2147483647, not ${String(value)}`);
   }
-  for (const key of numbers) {
-    const value = options[key];
-    if (value === undefined) continue;
-    if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
-      throw invalid(`${key} must be a whole number from 0 to 2147483647, not ${String(value)}`);
-    }
-    flat[key] = String(value);
-  }
-  return flat;
+  return String(value);
 };
 
 /** JSON text of a value, or `invalid_payload`: getters and toJSON of the value run here, nowhere later. */

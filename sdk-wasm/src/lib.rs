@@ -19,6 +19,7 @@ mod timer;
 mod verb;
 
 pub use host::Host;
+pub use options::NUMBERS;
 pub use panic::panic_text;
 pub use verb::Verb;
 

@@ -1,11 +1,11 @@
-//! The client's options as JavaScript gives them: the text of one flat JSON object of texts, which the core's
-//! own scanner reads. Durations are milliseconds, addresses stand one a line, the seed is 64 hexadecimal digits.
-//! What is left out keeps the core's default; JavaScript has checked names and ranges before. (serde-wasm-bindgen
-//! did the same for 15 kB more.)
+//! The client's options as JavaScript gives them: the text of a JSON array of texts, which the core's own scanner
+//! reads. Durations are milliseconds, addresses stand one a line, the seed is 64 hexadecimal digits. An empty text
+//! keeps the core's default; JavaScript has checked names and ranges before. (With names in the text the module was
+//! half a kilobyte larger; with serde-wasm-bindgen, which did the same, 15 kB.)
 
 use homing_core::{
     Config, Duration,
-    wire::{Raw, json::text_map},
+    wire::{Raw, json::text_list},
 };
 
 pub(crate) struct Options {
@@ -13,7 +13,9 @@ pub(crate) struct Options {
     pub(crate) seed: [u8; 32],
 }
 
-const DURATIONS: [&str; 13] = [
+/// The options that are numbers, in the order in which their values come; js/src/options.generated.ts is written
+/// from it.
+pub const NUMBERS: [&str; 18] = [
     "connectTimeout",
     "requestTimeout",
     "providerTimeout",
@@ -27,75 +29,86 @@ const DURATIONS: [&str; 13] = [
     "linger",
     "degradedAfter",
     "lostAfter",
+    "maxRequests",
+    "maxRequestBytes",
+    "maxMessageBytes",
+    "maxHeld",
+    "repairPage",
 ];
-const COUNTS: [&str; 4] = ["maxRequests", "maxRequestBytes", "maxMessageBytes", "maxHeld"];
 
 impl Options {
     /// `None` if something in `text` makes no sense.
     pub(crate) fn read(text: &str) -> Option<Self> {
-        let fields = Raw::new(text).and_then(text_map).ok()?;
-        let mut options = Self { config: Config::default(), seed: [0; 32] };
-        for (key, value) in &fields {
-            options.set(key, value)?;
-        }
-        Some(options)
-    }
-
-    fn set(&mut self, key: &str, value: &str) -> Option<()> {
-        let config = &mut self.config;
-        match key {
-            "endpoints" => config.endpoints = lines(value),
-            "token" => config.token = value.into(),
-            "data" => config.data = value.into(),
-            "name" => config.name = value.into(),
-            "version" => config.version = value.into(),
-            "resolvesEndpoints" => config.resolves_endpoints = true,
-            "providesTokens" => config.provides_tokens = true,
-            "seed" => {
-                let (digits, _) = value.as_bytes().as_chunks();
-                for (slot, [high, low]) in self.seed.iter_mut().zip(digits) {
-                    *slot = nibble(*high)? << 4 | nibble(*low)?;
-                }
-            }
-            _ => self.set_number(key, value.parse().ok()?)?,
-        }
-        Some(())
-    }
-
-    fn set_number(&mut self, key: &str, value: u32) -> Option<()> {
-        let config = &mut self.config;
-        if let Some(at) = DURATIONS.iter().position(|name| *name == key) {
-            let slots = [
-                &mut config.connect_timeout,
-                &mut config.request_timeout,
-                &mut config.provider_timeout,
-                &mut config.silence_slack,
-                &mut config.probe_timeout,
-                &mut config.backoff_floor,
-                &mut config.backoff_base,
-                &mut config.backoff_cap,
-                &mut config.hidden_wait,
-                &mut config.stable_after,
-                &mut config.linger,
-                &mut config.degraded_after,
-                &mut config.lost_after,
-            ];
-            **slots.into_iter().nth(at).as_mut()? = Duration::from_millis(value.into());
-        } else if let Some(at) = COUNTS.iter().position(|name| *name == key) {
-            let slots = [
-                &mut config.max_requests,
-                &mut config.max_request_bytes,
-                &mut config.max_message_bytes,
-                &mut config.max_held,
-            ];
-            **slots.into_iter().nth(at).as_mut()? = value as usize;
-        } else if key == "repairPage" {
-            config.repair_page = value;
-        } else {
+        let values = Raw::new(text).and_then(text_list).ok()?;
+        let [seed, endpoints, resolves, token, provides, data, name, version, numbers @ ..] = &*values else {
             return None;
+        };
+        let mut config = Config {
+            endpoints: lines(endpoints),
+            resolves_endpoints: !resolves.is_empty(),
+            token: (&**token).into(),
+            provides_tokens: !provides.is_empty(),
+            data: (&**data).into(),
+            ..Config::default()
+        };
+        for (slot, value) in [(&mut config.name, name), (&mut config.version, version)] {
+            if !value.is_empty() {
+                *slot = (&**value).into();
+            }
         }
-        Some(())
+        set_numbers(&mut config, &mut numbers.iter().map(|value| &**value))?;
+        Some(Self { config, seed: read_seed(seed)? })
     }
+}
+
+/// In the order of [`NUMBERS`].
+fn set_numbers(config: &mut Config, values: &mut dyn Iterator<Item = &str>) -> Option<()> {
+    let mut number = || {
+        let value = values.next()?;
+        if value.is_empty() { Some(None) } else { value.parse::<u32>().ok().map(Some) }
+    };
+    for slot in [
+        &mut config.connect_timeout,
+        &mut config.request_timeout,
+        &mut config.provider_timeout,
+        &mut config.silence_slack,
+        &mut config.probe_timeout,
+        &mut config.backoff_floor,
+        &mut config.backoff_base,
+        &mut config.backoff_cap,
+        &mut config.hidden_wait,
+        &mut config.stable_after,
+        &mut config.linger,
+        &mut config.degraded_after,
+        &mut config.lost_after,
+    ] {
+        if let Some(millis) = number()? {
+            *slot = Duration::from_millis(millis.into());
+        }
+    }
+    for slot in [
+        &mut config.max_requests,
+        &mut config.max_request_bytes,
+        &mut config.max_message_bytes,
+        &mut config.max_held,
+    ] {
+        if let Some(count) = number()? {
+            *slot = count as usize;
+        }
+    }
+    if let Some(count) = number()? {
+        config.repair_page = count;
+    }
+    Some(())
+}
+
+fn read_seed(text: &str) -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    let (digits, _) = text.as_bytes().as_chunks();
+    for (slot, [high, low]) in seed.iter_mut().zip(digits) {
+        *slot = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(seed)
 }
 
 /// The lines of a text, empty ones apart.
@@ -126,22 +139,64 @@ fn nibble(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
+    /// An array of the texts before the numbers and of one value for each number.
+    fn options(seed: &str, endpoints: &str, value: impl Fn(&str) -> String) -> String {
+        let mut text = format!(r##"["{seed}","{endpoints}","","","1","","","""##);
+        for name in NUMBERS {
+            text.push_str(&format!(r#","{}""#, value(name)));
+        }
+        text.push(']');
+        text
+    }
+
     #[test]
     fn what_is_set_is_set_and_the_rest_keeps_its_default() {
-        let text =
-            r#"{"endpoints":"ws://a\nws://b","providesTokens":"1","linger":"7","maxHeld":"9","seed":"01ff"}"#;
-        let Options { config, seed } = Options::read(text).expect("good options");
+        let numbers = |name: &str| match name {
+            "linger" => "7".to_owned(),
+            "maxHeld" => "9".to_owned(),
+            _ => String::new(),
+        };
+        let text = options("01ff", r"ws://a\nws://b", numbers);
+        let Options { config, seed } = Options::read(&text).expect("good options");
         assert_eq!(config.endpoints.len(), 2);
         assert!(config.provides_tokens && !config.resolves_endpoints);
         assert_eq!((config.linger, config.max_held), (Duration::from_millis(7), 9));
-        assert_eq!(config.connect_timeout, Config::default().connect_timeout);
+        let untouched = Config::default();
+        assert_eq!((config.connect_timeout, config.name), (untouched.connect_timeout, untouched.name));
         assert_eq!((seed[0], seed[1], seed[2]), (1, 255, 0));
     }
 
     #[test]
+    fn numbers_come_in_the_order_of_their_names() {
+        let place = |name: &str| NUMBERS.iter().position(|other| *other == name).map(|at| at + 1);
+        let text = options("", "ws://a", |name| place(name).unwrap_or_default().to_string());
+        let config = Options::read(&text).expect("good options").config;
+        let millis = |duration: Duration| usize::try_from(duration.as_millis()).ok();
+        assert_eq!(millis(config.connect_timeout), place("connectTimeout"));
+        assert_eq!(millis(config.request_timeout), place("requestTimeout"));
+        assert_eq!(millis(config.provider_timeout), place("providerTimeout"));
+        assert_eq!(millis(config.silence_slack), place("silenceSlack"));
+        assert_eq!(millis(config.probe_timeout), place("probeTimeout"));
+        assert_eq!(millis(config.backoff_floor), place("backoffFloor"));
+        assert_eq!(millis(config.backoff_base), place("backoffBase"));
+        assert_eq!(millis(config.backoff_cap), place("backoffCap"));
+        assert_eq!(millis(config.hidden_wait), place("hiddenWait"));
+        assert_eq!(millis(config.stable_after), place("stableAfter"));
+        assert_eq!(millis(config.linger), place("linger"));
+        assert_eq!(millis(config.degraded_after), place("degradedAfter"));
+        assert_eq!(millis(config.lost_after), place("lostAfter"));
+        assert_eq!(Some(config.max_requests), place("maxRequests"));
+        assert_eq!(Some(config.max_request_bytes), place("maxRequestBytes"));
+        assert_eq!(Some(config.max_message_bytes), place("maxMessageBytes"));
+        assert_eq!(Some(config.max_held), place("maxHeld"));
+        assert_eq!(Some(config.repair_page as usize), place("repairPage"));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
-        assert!(Options::read(r#"{"linger":"soon"}"#).is_none());
-        assert!(Options::read(r#"{"lingers":"7"}"#).is_none());
+        assert!(Options::read(&options("", "", |_| "soon".to_owned())).is_none());
+        assert!(Options::read(&options("0x", "", |_| String::new())).is_none());
+        assert!(Options::read(r#"["",""]"#).is_none());
         assert!(Options::read("7").is_none());
     }
 }

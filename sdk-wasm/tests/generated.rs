@@ -1,9 +1,9 @@
-//! What TypeScript must know of Rust's tables is written from them: the errors and the module's verbs. Run with
+//! What TypeScript must know of Rust's tables is written from them: errors, verbs and numbers among the options. Run with
 //! `HOMING_UPDATE=1` to write the files.
 #![cfg(not(target_arch = "wasm32"))]
 
 use homing_core::ErrorCode;
-use homing_wasm::Verb;
+use homing_wasm::{NUMBERS, Verb};
 use std::fmt::Write;
 
 const HEADER: &str =
@@ -49,6 +49,17 @@ fn the_typescript_verbs_are_those_of_the_module() {
             .expect("a string grows");
     }
     is_current("verbs.generated.ts", &out);
+}
+
+#[test]
+fn the_typescript_numbers_are_in_the_order_of_the_module() {
+    let mut out = String::from(HEADER);
+    out.push_str("/** The options that are numbers, in the order in which the module takes them. */\nexport const numbers = [\n");
+    for name in NUMBERS {
+        writeln!(out, "  {name:?},").expect("a string grows");
+    }
+    out.push_str("] as const;\n");
+    is_current("options.generated.ts", &out);
 }
 
 #[test]

@@ -102,11 +102,11 @@ pub fn encode_text(text: &str, out: &mut String) {
     value::push_text(text, out);
 }
 
-/// The fields of a JSON object whose values are all text, such as the tags of a publication.
+/// The items of a JSON array of texts.
 ///
 /// # Errors
-/// Where and why `raw` is not such an object.
-pub fn text_map(raw: Raw<'_>) -> Result<alloc::vec::Vec<(super::Text<'_>, super::Text<'_>)>, DecodeError> {
+/// Where and why `raw` is not such an array.
+pub fn text_list(raw: Raw<'_>) -> Result<alloc::vec::Vec<super::Text<'_>>, DecodeError> {
     let mut scanner = Scanner::new(raw.as_str());
     value::fresh(&mut scanner).ok_or(scanner.failure())
 }
