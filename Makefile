@@ -40,8 +40,9 @@ help: ## list the targets
 	@awk -f $(SETUP)/help.awk $(MAKEFILE_LIST)
 
 .PHONY: test
-test: setup-rust setup-node setup-debian ## install what the tests need, then run every suite
+test: setup-rust setup-node setup-debian ## install what the tests need, run every suite, weigh the npm package
 	@$(SETUP)/suites.sh $(SUITES)
+	@$(MAKE) size
 
 .PHONY: demo redis-demo
 demo: demo-programs ## the chat on one address with server and bots, everything built; PORT=8000

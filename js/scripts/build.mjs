@@ -16,10 +16,12 @@ const generated = (wasm, glue) => ({
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^#glue$/ }, () => ({ path: glue, sideEffects: false }));
     onResolve({ filter: /^#inlined$/ }, () => ({ path: "#inlined", namespace: "inlined", sideEffects: false }));
-    // The loader hands over a compiled module: what the glue has for addresses and responses folds away.
+    // The loader hands over a compiled module: what the glue has for addresses and responses folds away,
+    // and its warnings of what the loader does not do.
     onLoad({ filter: /[\\/]homing\.js$/ }, async ({ path }) => {
       const define = { Response: "undefined", Request: "undefined", URL: "undefined" };
-      const { code } = await transform(readFileSync(path, "utf8"), { define, minifySyntax: true, target: "es2022" });
+      const options = { define, drop: ["console"], minifySyntax: true, target: "es2022" };
+      const { code } = await transform(readFileSync(path, "utf8"), options);
       return { contents: code };
     });
     onLoad({ filter: /.*/, namespace: "inlined" }, () => {

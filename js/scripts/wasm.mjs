@@ -34,7 +34,7 @@ const checkBindgen = () => {
 const features = ["bulk-memory", "nontrapping-float-to-int", "reference-types", "sign-ext", "mutable-globals", "multivalue"];
 const flat = ["--flatten", "--rereloop", "-Oz", "-Oz"];
 const noInlining = ["-fimfs=0", "-ocimfs=0", "-aimfs=0"];
-const settings = [["-Oz", ...flat], ["-Os", ...flat], ["-Oz", ...noInlining, ...flat]];
+const settings = [["-Oz", ...flat], ["-Os", ...flat], ["-Oz", ...noInlining, ...flat], ["-Os", ...noInlining, ...flat]];
 // Inlining as `opt-level = "z"` does it leaves more code than this, measured in brotli.
 const inlining = "-Cllvm-args=--inline-threshold=10";
 

@@ -92,7 +92,7 @@ impl Object {
     }
 }
 
-fn push_number(mut number: u64, out: &mut String) {
+pub(crate) fn push_number(mut number: u64, out: &mut String) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     for slot in digits.iter_mut().rev() {
