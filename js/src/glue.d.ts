@@ -1,10 +1,7 @@
 // What the build generates: the module's glue, and the module itself as text (deflated, base64).
 
 declare module "#glue" {
-  export interface InitOutput {
-    readonly memory: WebAssembly.Memory;
-  }
-  export default function init(options: { module_or_path: WebAssembly.Module }): Promise<InitOutput>;
+  export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
   /** The text of the panic that just ended a call; empty: the trap was not a panic. */
   export function panicText(): string;
   export class Host {
