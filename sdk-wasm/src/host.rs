@@ -43,9 +43,9 @@ struct Inner {
     /// `None` outside of a page.
     document: Option<web_sys::Document>,
     socket: RefCell<Option<Socket>>,
-    timer: RefCell<Option<Timer>>,
-    page: RefCell<Option<Page>>,
-    said: RefCell<String>,
+    timer: Cell<Option<Timer>>,
+    page: Cell<Option<Page>>,
+    said: Cell<String>,
 }
 
 #[wasm_bindgen]
@@ -73,9 +73,9 @@ impl Host {
                 emit,
                 document,
                 socket: RefCell::default(),
-                timer: RefCell::default(),
-                page: RefCell::default(),
-                said: RefCell::default(),
+                timer: Cell::default(),
+                page: Cell::default(),
+                said: Cell::default(),
             }),
         }
     }
@@ -102,12 +102,8 @@ impl Host {
     pub fn abandon(&self) {
         let inner = &*self.inner;
         inner.abandoned.set(true);
-        if let Ok(mut timer) = inner.timer.try_borrow_mut() {
-            *timer = None;
-        }
-        if let Ok(mut page) = inner.page.try_borrow_mut() {
-            *page = None;
-        }
+        inner.timer.set(None);
+        inner.page.set(None);
     }
 
     /// The fast lane: takes `count` publications of one channel from `offset` on (0: without offsets) and
@@ -195,7 +191,7 @@ impl Inner {
                 return match self.order(verb, one, two, number, offset) {
                     Ok(id) => id.into(),
                     Err(error) => {
-                        self.said.replace(events::refusal(&error));
+                        self.said.set(events::refusal(&error));
                         REFUSED
                     }
                 };
@@ -221,7 +217,7 @@ impl Inner {
             }
             Verb::Subscribe => {
                 let (handle, key) = core.subscribe(now, one, &subscribe_options(two, id, offset))?;
-                self.said.replace(events::standing(key, &core.subscription(key)));
+                self.said.set(events::standing(key, &core.subscription(key)));
                 return Ok(handle.0);
             }
             Verb::Unsubscribe => {
@@ -261,7 +257,7 @@ impl Inner {
     }
 
     fn on_timeout(self: &Rc<Self>) {
-        self.timer.replace(None);
+        self.timer.set(None);
         if !self.abandoned.get() {
             let (mut core, now) = self.enter();
             core.handle_timeout(now);
@@ -339,8 +335,10 @@ impl Inner {
     /// Page events count only while a client is meant to be connected.
     fn watch_page(self: &Rc<Self>, state: &ConnectionState) {
         let wanted = matches!(state, ConnectionState::Connecting { .. } | ConnectionState::Connected(_));
-        let watched = self.page.borrow().is_some();
-        if wanted && !watched {
+        let watching = self.page.take();
+        if wanted && watching.is_some() {
+            self.page.set(watching);
+        } else if wanted {
             let Some(document) = &self.document else { return };
             if document.hidden() {
                 self.hear(Input::Hidden);
@@ -351,29 +349,25 @@ impl Inner {
                     inner.overhear(input);
                 }
             });
-            self.page.replace(page);
-        } else if !wanted {
-            self.page.replace(None);
+            self.page.set(page);
         }
     }
 
     /// Arms the timeout, if the one that is armed would come too late.
     fn arm(self: &Rc<Self>) {
         let deadline = self.core.borrow().poll_timeout();
-        let mut timer = self.timer.borrow_mut();
-        let Some(deadline) = deadline else {
-            *timer = None;
-            return;
-        };
-        if timer.as_ref().is_some_and(|timer| timer.serves(deadline.at)) {
+        let armed = self.timer.take();
+        let Some(deadline) = deadline else { return };
+        if armed.as_ref().is_some_and(|timer| timer.serves(deadline.at)) {
+            self.timer.set(armed);
             return;
         }
         let weak = Rc::downgrade(self);
-        *timer = Some(Timer::armed(self.clock.read().now, deadline.at, move || {
+        self.timer.set(Some(Timer::armed(self.clock.read().now, deadline.at, move || {
             if let Some(inner) = weak.upgrade() {
                 inner.on_timeout();
             }
-        }));
+        })));
     }
 }
 

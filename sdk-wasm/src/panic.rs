@@ -2,11 +2,11 @@
 //! dead; nothing here survives or restarts anything.
 
 use crate::events::push_number;
-use std::cell::RefCell;
+use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
 thread_local! {
-    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+    static TEXT: Cell<String> = const { Cell::new(String::new()) };
 }
 
 #[wasm_bindgen(start)]
@@ -21,11 +21,7 @@ fn start() {
             text.push_str(": ");
         }
         text.push_str(info.payload_as_str().unwrap_or_default());
-        let _ = TEXT.try_with(|slot| {
-            if let Ok(mut slot) = slot.try_borrow_mut() {
-                *slot = text;
-            }
-        });
+        let _ = TEXT.try_with(|slot| slot.set(text));
     }));
 }
 
@@ -33,8 +29,5 @@ fn start() {
 #[wasm_bindgen(js_name = panicText)]
 #[must_use]
 pub fn panic_text() -> String {
-    TEXT.try_with(|slot| {
-        slot.try_borrow_mut().map(|mut text| core::mem::take(&mut *text)).unwrap_or_default()
-    })
-    .unwrap_or_default()
+    TEXT.try_with(Cell::take).unwrap_or_default()
 }

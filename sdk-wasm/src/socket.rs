@@ -2,7 +2,7 @@
 //! own listener. A foreign implementation need not be an instance of anything.
 
 use homing_core::ConnId;
-use std::cell::RefCell;
+use std::cell::Cell;
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{CloseEvent, Event, WebSocket};
 
@@ -16,7 +16,7 @@ pub(crate) struct Socket {
     conn: ConnId,
     socket: WebSocket,
     /// Why it failed, in the words of an implementation that tells.
-    error: RefCell<String>,
+    error: Cell<String>,
     _listener: Closure<dyn Fn(Event)>,
 }
 
@@ -34,7 +34,7 @@ impl Socket {
         });
         socket.set_onopen(Some(listener.as_ref().unchecked_ref()));
         socket.set_onclose(Some(listener.as_ref().unchecked_ref()));
-        Self { conn, socket, error: RefCell::default(), _listener: listener }
+        Self { conn, socket, error: Cell::default(), _listener: listener }
     }
 
     pub(crate) const fn conn(&self) -> ConnId {
@@ -47,7 +47,7 @@ impl Socket {
     }
 
     pub(crate) fn set_error(&self, text: String) {
-        self.error.replace(text);
+        self.error.set(text);
     }
 
     pub(crate) fn take_error(&self) -> String {
