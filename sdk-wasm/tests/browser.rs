@@ -2,7 +2,7 @@
 #![cfg(target_arch = "wasm32")]
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-use homing_wasm::{Host, Verb};
+use homing_wasm::{Host, NUMBERS, Verb};
 use js_sys::{Array, Function, Promise, Reflect};
 use std::{cell::RefCell, rc::Rc};
 use wasm_bindgen::{JsCast, prelude::*};
@@ -58,9 +58,10 @@ impl Desk {
             heard(&event);
         });
         let function = |value: &JsValue| value.clone().unchecked_into::<Function>();
-        let options = r#"{"endpoints":"ws://test/","seed":"00ff","backoffFloor":"1","backoffBase":"1","backoffCap":"1"}"#;
+        let numbers = NUMBERS.map(|name| if name.starts_with("backoff") { "1" } else { "" }).join(r#"",""#);
+        let options = format!(r#"["00ff","ws://test/","","","","","","","{numbers}"]"#);
         let document = web_sys::window().unwrap().document();
-        let host = Host::new(options, function(open.as_ref()), function(emit.as_ref()), document);
+        let host = Host::new(&options, function(open.as_ref()), function(emit.as_ref()), document);
         Self { host, sockets, events, _open: open, _emit: emit }
     }
 
