@@ -12,9 +12,18 @@ interface Line {
   push?: { channel?: string; pub?: WirePublication & { delta?: boolean } };
 }
 
+/** What stands behind the data of a publication that has nothing but an offset. */
+const TAIL = ',"offset":';
+
 export class Frames {
   readonly #bridge: Bridge;
   readonly #registry: Registry;
+  /** The channel of the line that was read last. */
+  #speaker: ChannelRecord | undefined;
+  /** How a publication of that channel begins, up to its data. */
+  #head = "";
+  /** Lines to be read as a whole, after one that looked as if it need not be. */
+  #whole = 0;
 
   constructor(bridge: Bridge, registry: Registry) {
     this.#bridge = bridge;
@@ -36,10 +45,9 @@ export class Frames {
   }
 
   #one(conn: number, frame: string): void {
-    const line = parse(frame);
-    const record = line && this.#hot(line);
-    const pub = line?.push?.pub;
-    if (!record || !pub || this.#advance(conn, record, pub.offset ?? 0, 1) !== 1) {
+    const pub = this.#read(frame);
+    const record = this.#speaker;
+    if (!pub || !record || this.#advance(conn, record, pub.offset ?? 0, 1) !== 1) {
       this.#slow(conn, frame);
       return;
     }
@@ -52,11 +60,10 @@ export class Frames {
     const records: ChannelRecord[] = [];
     const pubs: WirePublication[] = [];
     for (const text of lines) {
-      const line = parse(text);
-      const record = line && this.#hot(line);
-      if (!record) break;
-      records.push(record);
-      pubs.push(line.push?.pub as WirePublication);
+      const pub = this.#read(text);
+      if (!pub) break;
+      records.push(this.#speaker as ChannelRecord);
+      pubs.push(pub);
     }
     let at = 0;
     while (at < records.length) {
@@ -71,6 +78,47 @@ export class Frames {
       if (taken < length) break;
     }
     if (at < lines.length) this.#slow(conn, lines.slice(at).join("\n"));
+  }
+
+  /** Reads a line that is a publication and nothing else, of the channel that is the speaker then. */
+  #read(text: string): WirePublication | undefined {
+    const pub = this.#inner(text);
+    if (pub) return pub;
+    const line = parse(text);
+    const record = line && this.#hot(line);
+    if (!record) return undefined;
+    if (record !== this.#speaker) {
+      this.#speaker = record;
+      this.#head = `{"push":{"channel":${JSON.stringify(record.name)},"pub":{"data":`;
+    }
+    return line.push?.pub;
+  }
+
+  /**
+   * Reads the data alone, which costs half as much as the whole line. Where the text between the head and a tail
+   * with an offset is one JSON value, it is the data, and there is no other field.
+   */
+  #inner(text: string): WirePublication | undefined {
+    if (this.#speaker?.key === undefined || !text.endsWith("}}}") || !text.startsWith(this.#head)) return undefined;
+    if (this.#whole > 0) {
+      this.#whole -= 1;
+      return undefined;
+    }
+    let at = text.length - 3;
+    let offset = 0;
+    for (let unit = 1; unit < 1e15; unit *= 10) {
+      const digit = text.charCodeAt(at - 1) - 48;
+      if (!(digit >= 0 && digit <= 9)) break;
+      offset += digit * unit;
+      at -= 1;
+    }
+    if (offset === 0 || text.charCodeAt(at) === 48 || !text.startsWith(TAIL, at - TAIL.length)) return undefined;
+    try {
+      return { data: JSON.parse(text.slice(this.#head.length, at - TAIL.length)) as unknown, offset };
+    } catch {
+      this.#whole = 100;
+      return undefined;
+    }
   }
 
   /** The channel of a line that is a publication and nothing else. */
