@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { RealtimeClient } from "../dist/index.js";
 import { client, quick, serve } from "./support/setup.mjs";
-import { connected, next, until, within } from "./support/waiting.mjs";
+import { connected, next, until } from "./support/waiting.mjs";
 
 const server = await serve();
 let named = 0;
@@ -73,8 +73,9 @@ test("a handler that throws harms nobody and is reported once", async () => {
   assert.deepEqual(failed.map((error) => error.cause), [cause, cause]);
 });
 
-test("no event comes after the undo, leave or close that a handler called", async () => {
+test("no event comes after the undo, leave or close that a handler called", async (t) => {
   const it = new RealtimeClient(server.url, quick);
+  t.after(() => it.close());
   it.connect();
   const name = fresh();
   const room = it.channel(name);
@@ -120,9 +121,10 @@ test("getters and toJSON of a payload may call the client", async () => {
 });
 
 for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
-  test(`handlers that do anything at any time, seed ${seed}`, async () => {
+  test(`handlers that do anything at any time, seed ${seed}`, async (t) => {
     const roll = dice(seed);
     const it = new RealtimeClient(server.url, { ...quick, linger: 5 });
+    t.after(() => it.close());
     const names = [fresh(), fresh()];
     const order = new Map(names.map((name) => [name, 0]));
     const rooms = [];
@@ -175,7 +177,8 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     const room = it.channel(names[0]);
     room.on("message", () => {});
     await until(() => room.state.status === "subscribed", "the subscription");
-    assert.equal(await within(it.rpc("echo", "fine"), "an answer"), "fine");
+    // A cut that a handler made may show only now: what was on its way then has no known outcome.
+    assert.equal(await until(() => it.rpc("echo", "fine").catch(() => undefined), "an answer"), "fine");
     assert.deepEqual([faults, fatal], [[], []]);
     const over = it.close();
     await over;
