@@ -2,10 +2,11 @@
 
 import { build, transform } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deflateRawSync } from "node:zlib";
+import { minify } from "terser";
 import { buildWasm } from "./wasm.mjs";
 
 const js = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -49,6 +50,11 @@ export const bundle = async (wasm, dist, glue = join(wasm, "homing.js")) => {
     legalComments: "none",
     plugins: [generated(wasm, glue)],
   });
+  for (const name of readdirSync(dist)) {
+    const file = join(dist, name);
+    const { code } = await minify(readFileSync(file, "utf8"), { module: true, ecma: 2022, compress: { passes: 3 } });
+    writeFileSync(file, code);
+  }
   copyFileSync(join(wasm, "homing.wasm"), join(dist, "homing.wasm"));
 };
 
