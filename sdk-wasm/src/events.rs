@@ -4,7 +4,10 @@
 use homing_core::{
     ChannelEvent, ChannelKey, ClientInfo, ConnectionState, Error, Event, Instant, Json, Message, Position,
     Reason, RequestId, Response, Subscribed, SubscriptionSnapshot, SubscriptionState,
-    wire::{Retention, json::encode_text},
+    wire::{
+        Retention,
+        json::{encode_number, encode_text},
+    },
 };
 
 /// Writes objects, field by field. One writer serves all depths.
@@ -42,7 +45,7 @@ impl Object {
     }
 
     fn number(&mut self, key: &str, number: u64) -> &mut Self {
-        push_number(number, self.key(key));
+        encode_number(number, self.key(key));
         self
     }
 
@@ -90,20 +93,6 @@ impl Object {
             object.end();
         })
     }
-}
-
-pub(crate) fn push_number(mut number: u64, out: &mut String) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + (number % 10) as u8;
-        number /= 10;
-        at -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(digits.iter().skip(at).copied().map(char::from));
 }
 
 fn object(write: impl FnOnce(&mut Object)) -> String {
@@ -212,7 +201,7 @@ fn write_error(object: &mut Object, error: &Error) {
     }
     if let Some(limit) = error.limit {
         object.list("limit", &[limit.actual, limit.maximum], |object, number| {
-            push_number(*number, &mut object.out)
+            encode_number(*number, &mut object.out)
         });
     }
 }

@@ -1,7 +1,7 @@
 //! What is left of a panic: its text. The page's side asks for it when a call trapped, and declares the client
 //! dead; nothing here survives or restarts anything.
 
-use crate::events::push_number;
+use homing_core::wire::json::encode_number;
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
@@ -17,7 +17,7 @@ fn start() {
         if let Some(at) = info.location() {
             text.push_str(at.file());
             text.push(':');
-            push_number(at.line().into(), &mut text);
+            encode_number(at.line().into(), &mut text);
             text.push_str(": ");
         }
         text.push_str(info.payload_as_str().unwrap_or_default());

@@ -97,6 +97,11 @@ pub fn decode_publication(text: &str) -> Result<Publication<'_>, DecodeError> {
     publication.ok_or(scanner.failure())
 }
 
+/// Appends a whole number to `out`.
+pub fn encode_number(number: u64, out: &mut String) {
+    value::push_integer(false, number, out);
+}
+
 /// Appends `text` to `out` as a JSON string.
 pub fn encode_text(text: &str, out: &mut String) {
     value::push_text(text, out);
