@@ -5,7 +5,7 @@
 //! wire.
 
 use crate::{
-    ChannelKey, Error, ErrorCode, HistoryQuery, Instant, Message, Output, Position, RealtimeClient,
+    ChannelKey, EntryId, Error, ErrorCode, HistoryQuery, Instant, Message, Output, Position, RealtimeClient,
     RequestId, Response,
     connection::Phase,
     event::ClientInfo,
@@ -19,6 +19,7 @@ use alloc::{boxed::Box, vec::Vec};
 pub(crate) enum Waiter {
     Refresh,
     Call(RequestId),
+    Entry(EntryId),
     Join(ChannelKey),
     Leave,
     SubRefresh(ChannelKey),
@@ -78,6 +79,11 @@ impl Calls {
         self.waiters.remove(command)
     }
 
+    pub(crate) fn next_id(&mut self) -> RequestId {
+        self.last += 1;
+        RequestId(self.last)
+    }
+
     /// The earliest deadline. Calls are made in order and wait equally long, so it is the first one's.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.table.values().next().map(|call| call.deadline)
@@ -99,13 +105,18 @@ impl RealtimeClient {
             return Err(Error::exceeded(ErrorCode::QueueFull, bytes, self.config.max_request_bytes));
         }
         self.calls.bytes = bytes;
-        self.calls.last += 1;
         self.calls.unsent += 1;
-        let id = RequestId(self.calls.last);
+        let id = self.calls.next_id();
         let deadline = self.now + self.config.request_timeout;
         self.calls.table.insert(id, Call { deadline, command: None, channel: channel.into(), body });
         self.flush_calls();
         Ok(id)
+    }
+
+    /// Whatever may have waited for a subscription.
+    pub(crate) fn flush_waiting(&mut self) {
+        self.flush_calls();
+        self.flush_outbox();
     }
 
     /// Sends what can be sent. A call to a channel that is being joined waits until it is joined: the server
@@ -144,7 +155,8 @@ impl RealtimeClient {
         self.calls.waiters.insert(command, Waiter::Call(id));
         let request = match &call.body {
             Body::Publish(data) => {
-                Request::Publish(wire::Publish { channel, data: Some(Raw::trusted(data)) })
+                let data = Some(Raw::trusted(data));
+                Request::Publish(wire::Publish { channel, data, ..wire::Publish::default() })
             }
             Body::History(query) => Request::History(wire::History {
                 channel,
@@ -181,6 +193,7 @@ impl RealtimeClient {
             (Body::Publish(_), Outcome::Publish(result)) => Ok(Response::Published {
                 position: (result.offset > 0).then(|| Position::new(&result.epoch, result.offset)),
                 time: result.time,
+                duplicate: result.duplicate,
             }),
             (Body::History(_), Outcome::History(result)) => Ok(Response::History {
                 messages: result.publications.iter().map(Message::from_wire).collect(),
@@ -196,7 +209,9 @@ impl RealtimeClient {
                 Ok(Response::Rpc(result.data.unwrap_or(Raw::trusted("null")).into()))
             }
             // A server may leave out a result whose fields are all zero.
-            (Body::Publish(_), Outcome::Empty) => Ok(Response::Published { position: None, time: 0 }),
+            (Body::Publish(_), Outcome::Empty) => {
+                Ok(Response::Published { position: None, time: 0, duplicate: false })
+            }
             (Body::Rpc(..), Outcome::Empty) => Ok(Response::Rpc(Raw::trusted("null").into())),
             // The loss of the connection settles the call, or asks again.
             _ => return self.on_protocol_error("the answer to a call is of another kind"),

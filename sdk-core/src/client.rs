@@ -8,7 +8,9 @@ use crate::{
     connection::{Connection, Phase, Socket},
     health::HealthMonitor,
     outbound::Outbound,
+    outbox::Outbox,
     rng::Rng,
+    storage::{Storage, StorageOrder},
     wire::{MAX_CHANNEL_LENGTH, json},
 };
 
@@ -22,6 +24,10 @@ pub struct RealtimeClient {
     pub(crate) link: Connection,
     pub(crate) calls: Calls,
     pub(crate) channels: Registry,
+    pub(crate) outbox: Outbox,
+    pub(crate) storage: Storage,
+    /// Whether the stored data is erased at the close.
+    pub(crate) forgets: bool,
     pub(crate) monitor: HealthMonitor,
     /// When a close that waits for calls to settle stops waiting; `None`: not closing.
     pub(crate) closing: Option<Instant>,
@@ -34,6 +40,9 @@ impl RealtimeClient {
         Self {
             link: Connection::new(&config),
             rng: Rng::new(entropy),
+            storage: Storage::new(config.durable),
+            outbox: Outbox::default(),
+            forgets: false,
             config,
             now,
             out: Outbound::default(),
@@ -68,6 +77,9 @@ impl RealtimeClient {
                 }
             }
             Input::EndpointsResolved { request, endpoints } => self.on_endpoints(request, endpoints),
+            Input::StorageOpened { records } => self.on_storage_opened(records),
+            Input::StorageAdopted { records } => self.on_storage_adopted(&records),
+            Input::Stored { write, result } => self.on_stored(write, result),
             Input::Online => self.on_hint(),
             Input::Visible => {
                 self.link.hidden = false;
@@ -84,6 +96,9 @@ impl RealtimeClient {
 
     /// The next thing to do, in order; `None`: nothing until the next call.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.out.is_drained() {
+            self.flush_storage();
+        }
         self.out.pop()
     }
 
@@ -114,6 +129,7 @@ impl RealtimeClient {
         if self.config.endpoints.is_empty() && !self.config.resolves_endpoints {
             return Err(Error::new(ErrorCode::InvalidOption).with_detail("no endpoint"));
         }
+        self.open_known_scope();
         if matches!(self.link.phase, Phase::Idle) {
             self.start();
             self.set_health(Health::Ok);
@@ -152,9 +168,15 @@ impl RealtimeClient {
         }
     }
 
+    /// Erases the stored data of this user at the close: messages that were not sent, positions, everything.
+    pub const fn forget(&mut self) {
+        self.forgets = true;
+    }
+
     /// A close that waits ends with the last call.
     pub(crate) fn finish_close_if_settled(&mut self) {
-        if self.closing.is_some() && self.calls.table.len() == 0 {
+        let settled = self.calls.table.len() == 0 && self.outbox.is_quiet() && self.storage.is_quiet();
+        if self.closing.is_some() && settled {
             self.finish_close();
         }
     }
@@ -166,6 +188,11 @@ impl RealtimeClient {
         self.closing = None;
         self.out.drop_events();
         self.give_up_all();
+        self.finish_storage();
+        if self.forgets && self.storage.is_open() {
+            self.out.push(Output::Storage(StorageOrder::Erase));
+        }
+        self.forget_outbox(ErrorCode::Closed);
         self.end_socket(Socket::Open);
         self.channels.clear();
         self.link.phase = Phase::Closed;
@@ -205,6 +232,9 @@ impl RealtimeClient {
         check_channel(channel)?;
         if !options.data.is_empty() {
             check_payload(&options.data)?;
+        }
+        if options.durable {
+            self.open_known_scope();
         }
         let mut known = self.channels.by_name(channel);
         if let Some(key) = known
@@ -266,19 +296,6 @@ impl RealtimeClient {
         })
     }
 
-    /// Publishes one JSON value. Settles once: [`Response::Published`](crate::Response::Published),
-    /// [`ErrorCode::NotSent`], [`ErrorCode::OutcomeUnknown`], [`ErrorCode::Cancelled`] or the server's refusal.
-    ///
-    /// # Errors
-    /// [`ErrorCode::InvalidChannel`], [`ErrorCode::InvalidPayload`], [`ErrorCode::MessageTooLarge`],
-    /// [`ErrorCode::QueueFull`], [`ErrorCode::Closed`]; nothing was queued.
-    pub fn publish(&mut self, now: Instant, channel: &str, data: &str) -> Result<RequestId, Error> {
-        self.advance_to(now);
-        check_channel(channel)?;
-        self.check_message(data)?;
-        self.call(channel, Body::Publish(data.into()))
-    }
-
     /// Asks for a page of history. Settles with [`Response::History`](crate::Response::History).
     ///
     /// # Errors
@@ -338,7 +355,13 @@ impl RealtimeClient {
     pub fn cancel(&mut self, now: Instant, request: RequestId) {
         self.advance_to(now);
         self.give_up(request, ErrorCode::Cancelled);
+        self.cancel_entry(request);
         self.finish_close_if_settled();
+    }
+
+    pub(crate) fn check_publish(&mut self, channel: &str, data: &str) -> Result<(), Error> {
+        check_channel(channel)?;
+        self.check_message(data)
     }
 
     fn check_message(&mut self, data: &str) -> Result<(), Error> {

@@ -54,6 +54,24 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Largest payload in bytes; the server's own limit counts where it is told. 64 KiB.
     pub max_message_bytes: usize,
+    /// What the outbox holds at most.
+    pub outbox: OutboxLimits,
+    /// Whether every change of the outbox is an event.
+    pub observes_outbox: bool,
+    /// On a server that cannot tell duplicates: whether a message whose outcome is unknown is sent again, at the
+    /// risk that it arrives twice.
+    pub resends: bool,
+    /// Whether the host has a durable storage.
+    pub durable: bool,
+    /// Name of the server in the storage; `None`: the first endpoint.
+    pub storage_name: Option<Box<str>>,
+    /// How long the storage may take to open or to write. 5 s.
+    pub storage_timeout: Duration,
+    /// Id of the user, where the app knows it: their stored data is there before the connection is. Needed on a
+    /// server that does not tell it.
+    pub user: Option<Box<str>>,
+    /// The wall clock when the client was made, Unix milliseconds.
+    pub started_at: i64,
     /// Live publications held back per channel while its history is read. 1024.
     pub max_held: usize,
     /// Publications asked for in one page of history while catching up. 200.
@@ -86,9 +104,34 @@ impl Default for Config {
             max_requests: 1024,
             max_request_bytes: 8 * 1024 * 1024,
             max_message_bytes: crate::wire::MAX_MESSAGE_BYTES,
+            outbox: OutboxLimits::default(),
+            observes_outbox: false,
+            resends: false,
+            durable: false,
+            storage_name: None,
+            storage_timeout: Duration::from_secs(5),
+            user: None,
+            started_at: 0,
             max_held: 1024,
             repair_page: 200,
         }
+    }
+}
+
+/// What the outbox holds at most. What exceeds a limit is refused at the call; what grows too old is parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Messages, parked ones included. 1024.
+    pub entries: usize,
+    /// Bytes of payload. 8 MiB.
+    pub bytes: usize,
+    /// How long a message may wait without ever being sent. 7 days.
+    pub age: Duration,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { entries: 1024, bytes: 8 * 1024 * 1024, age: Duration::from_secs(7 * 24 * 3600) }
     }
 }
 
@@ -109,6 +152,8 @@ pub struct SubscribeOptions {
     pub join_leave: bool,
     /// What recovery brings.
     pub recovery: Recovery,
+    /// Continues after a restart from the last position that the app has processed, out of the storage.
+    pub durable: bool,
     /// A position to continue from, kept by the app from an earlier run.
     pub since: Option<crate::Position>,
 }

@@ -100,6 +100,15 @@ errors! {
     InvalidOption = 36, "invalid_option", stop, "an option has a value that makes no sense", "see the message";
     ClosedByServer = 37, "closed_by_server", stop, "the server ended the connection for good", "see the code and reason; call connect() after mending it";
     Probed = 38, "probed", retry, "the connection did not survive a sleep or a change of network", "the client reconnects by itself";
+    OutboxExpired = 39, "outbox_expired", retry, "the message waited in the outbox longer than its age limit and was never sent", "retry or discard it";
+    AlreadySent = 40, "already_sent", stop, "the message was handed to a socket and can be neither changed nor taken back", "wait until it settles";
+    NotInOutbox = 41, "not_in_outbox", stop, "the message has left the outbox", "nothing";
+    NotParked = 42, "not_parked", stop, "the message is still being sent", "wait until it settles";
+    PublishTimedOut = 43, "publish_timed_out", retry, "the server did not answer a publish in time", "the client reconnects and asks again by itself";
+    StorageFailed = 44, "storage_failed", retry, "the durable storage cannot be used, so messages are kept in memory only", "see the message; free space or allow storage, then reload";
+    StorageFromFuture = 45, "storage_from_future", stop, "the stored data was written by a newer version of the SDK and is left untouched", "use that version";
+    StorageDamaged = 46, "storage_damaged", stop, "some stored records cannot be read; they are left where they are and everything else was taken over", "report it; erase the storage to be rid of them";
+    WrongUser = 47, "wrong_user", stop, "the server says that this is another user: what belongs to the former one stays in their storage", "pass the user who is signed in";
     Internal = 100, "internal", retry, "the server failed", "try again";
     Unauthorized = 101, "unauthorized", stop, "the server wants other credentials", "check the token";
     UnknownChannel = 102, "unknown_channel", stop, "the channel's namespace is not configured on the server", "check the name or configure the namespace";
@@ -114,6 +123,10 @@ errors! {
     TooManyRequests = 111, "too_many_requests", retry, "too many calls in a short time", "wait, then try again";
     UnrecoverablePosition = 112, "unrecoverable_position", stop, "the position belongs to data that the server no longer has", "read from the start";
     ConcurrentPagination = 113, "concurrent_pagination", retry, "another page of the same list is under way", "try again";
+    Fenced = 300, "fenced", stop, "another instance of the app goes on with this producer and sends its messages", "nothing";
+    NumberTaken = 301, "number_taken", stop, "the number went to another message", "the client renumbers by itself";
+    OutOfOrder = 302, "out_of_order", stop, "a message before this one is missing", "the client renumbers by itself";
+    UnknownProducer = 303, "unknown_producer", stop, "the server does not know this producer any more", "the client starts over by itself";
     Application = 400, "application", stop, "the server's application refused the call", "see the code and message";
 }
 
@@ -217,8 +230,12 @@ mod tests {
             let reply = wire::ErrorReply { code: code.code(), ..Default::default() };
             assert_eq!(Error::from_wire(&reply).code.number(), code.code());
         }
-        let reply =
-            wire::ErrorReply { code: 777, message: "no such book".into(), temporary: true, retry_after: 0 };
+        let reply = wire::ErrorReply {
+            code: 777,
+            message: "no such book".into(),
+            temporary: true,
+            ..Default::default()
+        };
         let error = Error::from_wire(&reply);
         assert_eq!((error.code, error.number, error.retryable), (ErrorCode::Application, 777, true));
     }

@@ -2,7 +2,8 @@
 
 use crate::{
     Error,
-    ids::ChannelKey,
+    ids::{ChannelKey, EntryId},
+    outbox::OutboxChange,
     position::{Gap, Position},
     time::Instant,
     wire,
@@ -146,6 +147,24 @@ pub enum Event {
     ServerMessage(Json),
     /// Something failed that no call waits for; the client goes on by itself unless a transition follows.
     Error(Error),
+    /// Something happened to a message of the outbox; only where the configuration asks for it.
+    Outbox {
+        /// Which.
+        entry: EntryId,
+        /// What.
+        change: OutboxChange,
+    },
+    /// The server has lost messages of this client that it had acked.
+    AckedLost {
+        /// To which channel.
+        channel: Box<str>,
+        /// How many.
+        count: u64,
+        /// Where the first of them stood, where that is still known.
+        from: Option<Position>,
+        /// Where the last of them stood.
+        to: Option<Position>,
+    },
     /// Something happened in a channel.
     Channel {
         /// Which.
@@ -225,6 +244,8 @@ pub enum SubscriptionState {
 /// One message of a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
+    /// The message's id, where its publisher gave one; else empty.
+    pub id: Box<str>,
     /// The payload.
     pub data: Json,
     /// Its place in the channel; 0: the channel keeps no position.
@@ -240,6 +261,7 @@ pub struct Message {
 impl Message {
     pub(crate) fn from_wire(publication: &wire::Publication<'_>) -> Self {
         Self {
+            id: publication.id.as_ref().into(),
             data: publication.data.map_or_else(|| Json("null".into()), Json::from),
             offset: publication.offset,
             info: publication.info.as_ref().map(|info| Box::new(ClientInfo::from_wire(info))),
@@ -283,6 +305,8 @@ pub enum Response {
         position: Option<Position>,
         /// When the server took it, Unix milliseconds; 0: not told.
         time: i64,
+        /// Whether an earlier sending had brought it there already.
+        duplicate: bool,
     },
     /// A page of history.
     History {

@@ -3,7 +3,7 @@
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident($type:ty);)+) => {$(
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub $type);
 
         impl crate::table::Key for $name {
@@ -26,6 +26,10 @@ ids! {
     HandleId(u32);
     /// One call that will settle.
     RequestId(u32);
+    /// One message of the outbox. Never used twice by a client.
+    EntryId(u32);
+    /// One write to the storage.
+    WriteId(u32);
     /// One question to the host for a token.
     TokenRequestId(u32);
     /// One question to the host for endpoints.

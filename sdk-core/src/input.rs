@@ -1,6 +1,6 @@
 //! What a host tells the client.
 
-use crate::{Error, ids::*};
+use crate::{Error, ids::*, storage::Record};
 use alloc::{boxed::Box, vec::Vec};
 
 /// One thing that happened outside. Inputs of an older [`ConnId`] are dropped.
@@ -41,6 +41,24 @@ pub enum Input<'a> {
         request: EndpointRequestId,
         /// Addresses in order of preference, or why there are none.
         endpoints: Result<Vec<Box<str>>, Box<str>>,
+    },
+    /// The storage of the wanted scope was opened, or could not be: everything in it that no other living
+    /// instance owns.
+    StorageOpened {
+        /// What it holds.
+        records: Result<Vec<Record>, Error>,
+    },
+    /// Another instance that shared the storage has died: what it left behind.
+    StorageAdopted {
+        /// The records of its producers.
+        records: Vec<Record>,
+    },
+    /// A write to the storage is safe, or has failed.
+    Stored {
+        /// Which.
+        write: WriteId,
+        /// Why it failed, in the host's words.
+        result: Result<(), Box<str>>,
     },
     /// The host believes that the network is there. A hint: it shortens a wait or starts a probe.
     Online,

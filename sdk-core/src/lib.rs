@@ -74,19 +74,23 @@ mod connection;
 mod health;
 mod log;
 mod outbound;
+mod outbox;
 mod rng;
+mod storage;
 mod table;
 mod timers;
 
 pub use client::RealtimeClient;
-pub use config::{Config, Recovery, SubscribeOptions};
+pub use config::{Config, OutboxLimits, Recovery, SubscribeOptions};
 pub use error::{Error, ErrorCode, Limit};
 pub use event::{
     ChannelEvent, ClientInfo, ConnectionState, Event, Health, HistoryQuery, Json, Message, Reason, Response,
     Session, Subscribed, SubscriptionSnapshot, SubscriptionState,
 };
-pub use ids::{ChannelKey, ConnId, EndpointRequestId, HandleId, RequestId, TokenRequestId};
+pub use ids::{ChannelKey, ConnId, EndpointRequestId, EntryId, HandleId, RequestId, TokenRequestId, WriteId};
 pub use input::{Input, TokenRefusal};
+pub use outbox::{Accepted, EntryState, OutboxChange, OutboxEntry, PublishOptions};
 pub use output::{Deadline, Output, Timer};
 pub use position::{Gap, GapReason, Position};
+pub use storage::{Record, Scope, StorageOp, StorageOrder};
 pub use time::{Duration, Instant};

@@ -70,6 +70,11 @@ impl Outbound {
         self.queue.retain(|output| !matches!(output, Output::Event(_)));
     }
 
+    /// Whether all that is left is the frame that has been begun.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Output> {
         if self.queue.is_empty() {
             self.flush();

@@ -1,6 +1,6 @@
 //! What the client wants from its host, in order.
 
-use crate::{Error, event::Event, event::Response, ids::*, time::Instant};
+use crate::{Error, StorageOrder, event::Event, event::Response, ids::*, time::Instant};
 use alloc::{boxed::Box, string::String};
 
 /// One thing to do. The host drains all of them after every call.
@@ -42,6 +42,16 @@ pub enum Output {
         /// Name of the question.
         request: EndpointRequestId,
     },
+    /// Do this with the durable storage. Comes only where the configuration says that there is one.
+    Storage(StorageOrder),
+    /// A message of the outbox is kept, now that it is known where. Comes at most once for each, and only where
+    /// the configuration says that there is a durable storage; without one a message is kept at once.
+    Accepted {
+        /// Which.
+        request: RequestId,
+        /// Whether it is in the durable storage.
+        durably: bool,
+    },
     /// Tell the app.
     Event(Event),
     /// A call has settled. Comes exactly once for each.
@@ -82,6 +92,10 @@ pub enum Timer {
     TokenRefresh,
     /// A call without an answer.
     RequestDeadline,
+    /// A message of the outbox: without an answer, due to be sent again, or too old.
+    Outbox,
+    /// A storage that has not answered.
+    Storage,
     /// A subscribe or unsubscribe without an answer.
     SubscribeDeadline,
     /// Another attempt to subscribe.

@@ -38,6 +38,8 @@ impl RealtimeClient {
             Phase::Idle | Phase::Suspended | Phase::Authorising | Phase::Closed => {}
         }
         consider(Timer::RequestDeadline, self.calls.deadline());
+        consider(Timer::Outbox, self.outbox_deadline());
+        consider(Timer::Storage, self.storage.deadline());
         consider(Timer::Health, self.health_deadline());
         consider(Timer::Close, self.closing);
         consider(Timer::SubscribeDeadline, self.channels.leaves.values().min().copied());
@@ -81,6 +83,8 @@ impl RealtimeClient {
                 _ => self.on_refresh_due(),
             },
             Timer::RequestDeadline => self.on_calls_due(),
+            Timer::Outbox => self.on_outbox_due(),
+            Timer::Storage => self.on_storage_overdue(),
             Timer::SubscribeDeadline => self.fail(ErrorCode::SubscribeTimedOut),
             Timer::Resubscribe => self.on_rejoin_due(),
             Timer::Repair => self.on_repair_due(),

@@ -12,7 +12,7 @@ use support::{
 
 fn published(desk: &Desk, request: RequestId) -> Option<(Option<Position>, i64)> {
     match desk.settled.get(&request) {
-        Some(Ok(Response::Published { position, time })) => Some((position.clone(), *time)),
+        Some(Ok(Response::Published { position, time, .. })) => Some((position.clone(), *time)),
         _ => None,
     }
 }
@@ -66,7 +66,7 @@ fn a_refused_publish_fails_with_the_servers_reason() {
 #[test]
 fn a_publish_that_the_server_does_not_answer_has_an_unknown_outcome() {
     let mut desk = Desk::connected(config());
-    let call = desk.publish("a", "1");
+    let call = desk.publish_now("a", "1");
     let id = desk.take("publish").0;
     desk.pass(9_999);
     assert!(desk.settled.is_empty());
@@ -94,9 +94,9 @@ fn a_publish_whose_connection_is_lost_has_an_unknown_outcome() {
 }
 
 #[test]
-fn a_publish_that_was_never_sent_says_so() {
+fn a_call_that_was_never_sent_says_so() {
     let mut desk = Desk::new(config());
-    let call = desk.publish("a", "1");
+    let call = desk.rpc("1");
     desk.pass(10_000);
     let error = desk.settled[&call].clone().expect_err("not sent");
     assert_eq!((error.code, error.retryable), (ErrorCode::NotSent, true), "sending it again is safe");
@@ -140,7 +140,7 @@ fn disconnect_rejects_what_waits_and_what_was_sent_has_an_unknown_outcome() {
     let mut desk = Desk::connected(config());
     let sent = desk.publish("a", "1");
     desk.subscribe("b");
-    let waiting = desk.publish("b", "2");
+    let waiting = ask(&mut desk, |client, now| client.presence(now, "b"));
     desk.disconnect();
     assert_eq!(desk.failed_with(sent), Some(ErrorCode::OutcomeUnknown));
     assert_eq!(desk.failed_with(waiting), Some(ErrorCode::Disconnected));
@@ -208,7 +208,9 @@ fn calls_to_one_channel_keep_their_order_over_a_cut() {
 fn a_payload_that_is_not_json_is_refused_before_sending() {
     let mut desk = Desk::connected(config());
     for data in ["", "{", "undefined", "1 2", "\"\u{1}\"", "[1,]", "{\"a\":}", "NaN", "'a'", "01"] {
-        let refused = desk.run(|client, now| client.publish(now, "a", data)).expect_err(data);
+        let refused = desk
+            .run(|client, now| client.publish(now, "a", data, &PublishOptions::default()))
+            .expect_err(data);
         assert_eq!(refused.code, ErrorCode::InvalidPayload, "{data:?}");
     }
     assert!(desk.commands.is_empty());
@@ -219,7 +221,9 @@ fn a_payload_is_sent_to_the_byte() {
     let mut desk = Desk::connected(config());
     let data = r#"{ "b":1.50, "a":"\u00e9\/", "big":123456789012345678901234567890 }"#;
     let frame = {
-        desk.client.publish(Instant::from_millis(desk.now), "a", data).expect("taken");
+        desk.client
+            .publish(Instant::from_millis(desk.now), "a", data, &PublishOptions::default())
+            .expect("taken");
         match desk.client.poll_output() {
             Some(Output::SendFrame { text, .. }) => text,
             other => panic!("{other:?}"),
@@ -234,7 +238,9 @@ fn a_message_larger_than_the_server_takes_is_refused_before_sending() {
     desk.connect();
     desk.accept_with(json!({"homing": {"version": 1, "limits": {"message_bytes": 100}}}));
     let data = format!("\"{}\"", "x".repeat(99));
-    let refused = desk.run(|client, now| client.publish(now, "a", &data)).expect_err("too large");
+    let refused = desk
+        .run(|client, now| client.publish(now, "a", &data, &PublishOptions::default()))
+        .expect_err("too large");
     assert_eq!(refused.code, ErrorCode::MessageTooLarge);
     assert_eq!(refused.limit, Some(Limit { actual: 101, maximum: 100 }));
     let data = format!("\"{}\"", "x".repeat(98));
@@ -268,21 +274,22 @@ fn a_message_that_was_queued_before_the_server_told_its_limit_is_refused_alone()
 fn what_waits_is_bounded_in_count() {
     let mut desk = Desk::new(Config { max_requests: 3, ..config() });
     for _ in 0..3 {
-        desk.publish("a", "1");
+        desk.rpc("1");
     }
-    let refused = desk.run(|client, now| client.publish(now, "a", "1")).expect_err("full");
+    let refused = desk.run(|client, now| client.rpc(now, "echo", "1")).expect_err("full");
     assert_eq!((refused.code, refused.retryable), (ErrorCode::QueueFull, true));
     assert_eq!(refused.limit, Some(Limit { actual: 4, maximum: 3 }));
     desk.pass(10_000);
-    desk.publish("a", "\"room again\"");
+    desk.rpc("\"room again\"");
 }
 
 #[test]
 fn what_waits_is_bounded_in_bytes() {
     let mut desk = Desk::connected(Config { max_request_bytes: 10, ..config() });
     let data = "\"1234567\"";
-    let first = desk.publish("a", data);
-    let refused = desk.run(|client, now| client.publish(now, "a", data)).expect_err("full");
+    let first = desk.publish_now("a", data);
+    let ephemeral = PublishOptions { ephemeral: true };
+    let refused = desk.run(|client, now| client.publish(now, "a", data, &ephemeral)).expect_err("full");
     assert_eq!(
         (refused.code, refused.limit),
         (ErrorCode::QueueFull, Some(Limit { actual: 18, maximum: 10 }))
@@ -290,7 +297,7 @@ fn what_waits_is_bounded_in_bytes() {
     let id = desk.take("publish").0;
     desk.answer(id, "publish", json!({}));
     assert!(published(&desk, first).is_some());
-    desk.publish("a", data);
+    desk.publish_now("a", data);
 }
 
 #[test]
@@ -298,14 +305,15 @@ fn a_million_publishes_while_offline_hold_no_more_than_the_limit() {
     let mut desk = Desk::new(config());
     let full = (0..1_000_000)
         .filter(|_| {
-            desk.run(|client, now| client.publish(now, "a", "1"))
+            desk.run(|client, now| client.publish(now, "a", "1", &PublishOptions::default()))
                 .is_err_and(|error| error.code == ErrorCode::QueueFull)
         })
         .count();
     assert_eq!(full, 1_000_000 - 1024);
+    assert_eq!(desk.client.outbox().count(), 1024);
     desk.connect();
     desk.accept();
-    assert_eq!(desk.sent("publish"), 1024);
+    assert_eq!(desk.sent("publish"), 16, "and they leave at the pace of the answers");
 }
 
 /// A plain server takes frames of 64 KiB and ends the connection for good behind that.
@@ -314,7 +322,7 @@ fn commands_that_leave_together_never_make_a_frame_that_a_plain_server_refuses()
     let mut desk = Desk::new(config());
     let data = format!("\"{}\"", "x".repeat(3_000));
     for _ in 0..200 {
-        desk.publish("a", &data);
+        desk.rpc(&data);
     }
     desk.connect();
     let conn = desk.conn.expect("a socket");
@@ -454,11 +462,11 @@ fn a_question_without_an_answer_may_be_asked_again() {
 #[test]
 fn a_deadline_counts_from_the_call_and_not_from_the_sending() {
     let mut desk = Desk::new(config());
-    let call = desk.publish("a", "1");
+    let call = desk.rpc("1");
     desk.pass(9_000);
     desk.connect();
     desk.accept();
-    assert_eq!(desk.sent("publish"), 1);
+    assert_eq!(desk.sent("rpc"), 1);
     desk.pass(999);
     assert!(desk.settled.is_empty());
     desk.pass(1);
@@ -487,7 +495,7 @@ fn an_answer_of_another_kind_settles_nothing_and_renews_the_connection() {
 fn calls_of_a_client_that_was_refused_for_good_settle_at_their_deadline() {
     let mut desk = Desk::connected(config());
     desk.closed_by_peer(3500);
-    let call = desk.publish("a", "1");
+    let call = desk.rpc("1");
     desk.pass(10_000);
     assert_eq!(desk.failed_with(call), Some(ErrorCode::NotSent));
     assert_eq!(desk.client.poll_timeout(), None);
@@ -555,9 +563,9 @@ fn a_call(world: &mut World, dice: &mut Dice, n: u64) -> Option<(RequestId, Opti
         3 => world.run(|client, now| client.send(now, &data)),
         _ => {
             return world
-                .run(|client, now| client.publish(now, "a", &data))
+                .run(|client, now| client.publish(now, "a", &data, &PublishOptions { ephemeral: true }))
                 .ok()
-                .map(|call| (call, Some(data)));
+                .map(|accepted| (accepted.request, Some(data)));
         }
     }
     .ok()

@@ -53,7 +53,7 @@ fn after_close_every_command_is_a_typed_error() {
     let refused = [
         client.connect(now).err(),
         client.subscribe(now, "a", &SubscribeOptions::default()).err(),
-        client.publish(now, "a", "1").err(),
+        client.publish(now, "a", "1", &PublishOptions::default()).err(),
         client.history(now, "a", &HistoryQuery::default()).err(),
         client.presence(now, "a").err(),
         client.presence_stats(now, "a").err(),
@@ -82,7 +82,9 @@ fn close_waits_for_what_is_under_way_and_no_longer() {
     let second = desk.publish("a", "2");
     close(&mut desk, 5_000);
     assert!(!is_closed(&desk));
-    let refused = desk.run(|client, now| client.publish(now, "a", "3")).expect_err("closing");
+    let refused = desk
+        .run(|client, now| client.publish(now, "a", "3", &PublishOptions::default()))
+        .expect_err("closing");
     assert_eq!(refused.code, ErrorCode::Closed, "nothing new is taken");
     for call in [first, second] {
         let id = desk.take("publish").0;
@@ -147,12 +149,12 @@ fn a_second_close_can_shorten_the_wait_and_not_lengthen_it() {
 #[test]
 fn cancelling_or_disconnecting_while_closing_leaves_nothing_to_wait_for() {
     let mut desk = Desk::connected(config());
-    let call = desk.publish("a", "1");
+    let call = desk.publish_now("a", "1");
     close(&mut desk, 5_000);
     desk.run(|client, now| client.cancel(now, call));
     assert!(is_closed(&desk));
     let mut desk = Desk::connected(config());
-    desk.publish("a", "1");
+    desk.publish_now("a", "1");
     close(&mut desk, 5_000);
     desk.disconnect();
     assert!(is_closed(&desk));
@@ -162,8 +164,8 @@ fn cancelling_or_disconnecting_while_closing_leaves_nothing_to_wait_for() {
 fn a_thousand_pending_calls_are_a_thousand_rejections() {
     let mut desk = Desk::connected(config());
     desk.subscribe("b");
-    let sent: Vec<_> = (0..500).map(|_| desk.publish("a", "1")).collect();
-    let waiting: Vec<_> = (0..500).map(|_| desk.publish("b", "1")).collect();
+    let sent: Vec<_> = (0..500).map(|_| desk.publish_now("a", "1")).collect();
+    let waiting: Vec<_> = (0..500).map(|_| desk.publish_now("b", "1")).collect();
     close(&mut desk, 0);
     assert_eq!(desk.settled.len(), 1_000);
     assert!(sent.iter().all(|call| desk.failed_with(*call) == Some(ErrorCode::OutcomeUnknown)));
@@ -181,7 +183,11 @@ fn close_ends_by_its_deadline_at_any_moment() {
         world.subscribe("a");
         let mut calls = Vec::new();
         for n in 0..dice.below(20) {
-            calls.extend(world.run(|client, now| client.publish(now, "a", &n.to_string())).ok());
+            calls.extend(
+                world
+                    .run(|client, now| client.publish(now, "a", &n.to_string(), &PublishOptions::default()))
+                    .ok(),
+            );
             match dice.below(4) {
                 0 => world.cut(),
                 1 => world.blackhole(),
@@ -193,7 +199,7 @@ fn close_ends_by_its_deadline_at_any_moment() {
         world.run(|client, now| client.close(now, Duration::from_millis(flush)));
         world.run_for(flush);
         assert!(matches!(world.client.connection(), ConnectionState::Closed), "seed {seed}");
-        assert!(calls.iter().all(|call| world.settled.contains_key(call)), "seed {seed}");
+        assert!(calls.iter().all(|call| world.settled.contains_key(&call.request)), "seed {seed}");
         let told = world.events.len();
         world.run_for(60_000);
         assert_eq!((world.events.len(), world.client.poll_timeout()), (told, None), "seed {seed}");

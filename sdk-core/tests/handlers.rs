@@ -42,7 +42,12 @@ fn act(world: &mut World, dice: &mut Dice, handles: &mut Vec<HandleId>, calls: &
             let handle = handles.swap_remove(dice.below(handles.len() as u64) as usize);
             world.run(|client, now| client.unsubscribe(now, handle));
         }
-        5..=6 => calls.extend(world.run(|client, now| client.publish(now, name, "1")).ok()),
+        5..=6 => calls.extend(
+            world
+                .run(|client, now| client.publish(now, name, "1", &PublishOptions::default()))
+                .ok()
+                .map(|accepted| accepted.request),
+        ),
         7 => calls.extend(world.run(|client, now| client.presence(now, name)).ok()),
         8 => {
             let call = calls.iter().nth(dice.below(calls.len() as u64) as usize).copied();

@@ -445,7 +445,7 @@ fn step(desk: &mut Desk, fiend: &mut Fiend, handles: &mut Vec<(HandleId, Channel
             desk.closed_by_peer(code);
         }
         1 => desk.pass(dice.below(5_000)),
-        2 => drop(desk.run(|client, now| client.publish(now, "a", "1"))),
+        2 => drop(desk.run(|client, now| client.publish(now, "a", "1", &PublishOptions::default()))),
         3 => {
             let name = ["a", "b", "news"][dice.below(3) as usize];
             let (handle, key) = desk.subscribe(name);

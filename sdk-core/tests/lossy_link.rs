@@ -37,7 +37,9 @@ fn story(seed: u64) -> World {
         }
         if dice.chance(30) {
             let data = format!("{{\"mine\":{step}}}");
-            calls.extend(world.run(|client, now| client.publish(now, "a", &data)).ok());
+            let options = PublishOptions { ephemeral: dice.chance(20) };
+            let accepted = world.run(|client, now| client.publish(now, "a", &data, &options));
+            calls.extend(accepted.ok().map(|accepted| accepted.request));
         }
         if dice.chance(5)
             && let Some(call) = calls.last().copied()

@@ -24,6 +24,8 @@ pub struct Published {
     pub position: Option<Position>,
     /// When the server took it, Unix milliseconds; 0: not told.
     pub time: i64,
+    /// Whether an earlier sending had brought it there already.
+    pub duplicate: bool,
 }
 
 /// A page of a channel's history.
@@ -182,7 +184,7 @@ impl Channel {
         let channel = self.inner.name.clone();
         let request = encode(data).map(|data| Request::Publish { channel, data });
         self.inner.shared.call(request, |response| match response {
-            Response::Published { position, time } => Ok(Published { position, time }),
+            Response::Published { position, time, duplicate } => Ok(Published { position, time, duplicate }),
             _ => Err(unexpected()),
         })
     }

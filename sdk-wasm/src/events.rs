@@ -315,7 +315,7 @@ fn write_info(object: &mut Object, info: &ClientInfo) {
 
 fn write_response(object: &mut Object, response: &Response) {
     match response {
-        Response::Published { position, time } => {
+        Response::Published { position, time, duplicate: _ } => {
             object.optional("position", position.as_ref(), write_position);
             object.number("time", time.unsigned_abs());
         }
@@ -344,7 +344,8 @@ mod tests {
     #[test]
     fn an_event_is_one_json_object_with_the_payload_as_it_came() {
         let raw = homing_core::wire::Raw::new(r#"{"a":[1, 2.50]}"#).expect("JSON");
-        let message = Message { data: raw.into(), offset: 7, info: None, tags: None, time: 12 };
+        let message =
+            Message { id: "".into(), data: raw.into(), offset: 7, info: None, tags: None, time: 12 };
         let text = event(
             &Event::Channel { channel: ChannelKey(3), event: ChannelEvent::Message(message) },
             Instant::from_millis(0),

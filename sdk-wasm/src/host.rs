@@ -14,8 +14,8 @@ use crate::{
 };
 use homing_core::{
     ChannelKey, ConnId, ConnectionState, Duration, EndpointRequestId, Error, Event, HandleId, HistoryQuery,
-    Input, Instant, Output, Position, RealtimeClient, Recovery, RequestId, SubscribeOptions, TokenRefusal,
-    TokenRequestId,
+    Input, Instant, Output, Position, PublishOptions, RealtimeClient, Recovery, RequestId, SubscribeOptions,
+    TokenRefusal, TokenRequestId,
 };
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -142,6 +142,7 @@ fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOption
         recoverable: has(4),
         join_leave: has(8),
         recovery: if has(16) { Recovery::Cache } else { Recovery::Stream },
+        durable: false,
         since: position(part(), offset),
     }
 }
@@ -224,7 +225,9 @@ impl Inner {
                 core.unsubscribe(now, HandleId(id));
                 return Ok(0);
             }
-            Verb::Publish => core.publish(now, one, two),
+            Verb::Publish => {
+                core.publish(now, one, two, &PublishOptions::default()).map(|accepted| accepted.request)
+            }
             Verb::History | Verb::HistoryReverse => {
                 let reverse = verb == Verb::HistoryReverse;
                 let query = HistoryQuery { limit: number as i32, since: position(two, offset), reverse };

@@ -186,6 +186,7 @@ mod tests {
                     epoch: position.map(|position| position.epoch.to_string()).unwrap_or_default().into(),
                     offset: position.map_or(0, |position| position.offset),
                     time: appended.time,
+                    duplicate: appended.duplicate,
                 };
                 assert_eq!(publish_reply(90, &appended), answer(90, wire::Outcome::Publish(result)));
             }

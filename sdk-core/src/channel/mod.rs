@@ -123,7 +123,7 @@ impl RealtimeClient {
             self.forget_channel(key);
         }
         // What waited for the subscription need not wait any more.
-        self.flush_calls();
+        self.flush_waiting();
     }
 
     /// Removes a channel, and tells the server if it may know of it.

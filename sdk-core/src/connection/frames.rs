@@ -47,6 +47,7 @@ impl RealtimeClient {
             None => {}
             Some(Waiter::Refresh) => self.on_refreshed(&outcome),
             Some(Waiter::Call(request)) => self.on_call_answered(request, outcome),
+            Some(Waiter::Entry(entry)) => self.on_entry_answered(entry, &outcome),
             Some(Waiter::Join(channel)) => self.on_join_answered(channel, id, outcome),
             Some(Waiter::Leave) => self.on_left(id, &outcome),
             Some(Waiter::SubRefresh(channel)) => self.on_sub_refreshed(channel, &outcome),

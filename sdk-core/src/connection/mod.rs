@@ -13,7 +13,7 @@ use crate::{
     Config, ConnId, ConnectionState, Duration, EndpointRequestId, Error, ErrorCode, Event, Instant, Output,
     RealtimeClient, Reason, wire,
 };
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, string::ToString, vec::Vec};
 use heartbeat::Heartbeat;
 use token::{Asked, Refresh};
 
@@ -82,6 +82,12 @@ pub(crate) struct Live {
     pub(crate) refresh: Refresh,
     pub(crate) max_message_bytes: usize,
     pub(crate) history_page: u32,
+    /// How long the server knows a producer's messages again; `None`: not at all.
+    pub(crate) dedupe_window: Option<Duration>,
+    /// Publishes to one channel that may be under way.
+    pub(crate) in_flight: usize,
+    /// The server's Unix milliseconds when the connection began; `None`: not told.
+    server_time: Option<(i64, Instant)>,
     /// Whether the server knows the command `ping`.
     pub(crate) has_ping: bool,
 }
@@ -155,6 +161,20 @@ pub(crate) enum Again {
 }
 
 impl RealtimeClient {
+    /// Unix milliseconds of the server, as far as it tells them; else of this machine.
+    pub(crate) fn server_clock(&self) -> i64 {
+        let told = match &self.link.phase {
+            Phase::Online(live) => live.server_time,
+            _ => None,
+        };
+        told.map_or_else(
+            || self.wall_clock(),
+            |(time, at)| {
+                time.saturating_add(i64::try_from(self.now.since(at).as_millis()).unwrap_or(i64::MAX))
+            },
+        )
+    }
+
     pub(crate) fn set_state(&mut self, state: ConnectionState) {
         if self.link.state != state {
             self.link.state = state.clone();
@@ -252,6 +272,11 @@ impl RealtimeClient {
         let told = |told: u32, otherwise: usize| if told == 0 { otherwise } else { told as usize };
         let max_message_bytes = told(limits.message_bytes, self.config.max_message_bytes);
         self.link.renewed_at_once = false;
+        let offers = |name: &str| {
+            homing.is_some_and(|homing| homing.capabilities.iter().any(|offered| **offered == *name))
+        };
+        let window = Duration::from_secs(limits.dedupe_window.into());
+        let user = homing.map(|homing| homing.user.to_string());
         self.link.phase = Phase::Online(Box::new(Live {
             conn,
             commands: GREETING,
@@ -259,6 +284,9 @@ impl RealtimeClient {
             stable_at: Some(self.now + self.config.stable_after),
             refresh: Refresh::after(self.now, result.expires, result.ttl),
             max_message_bytes,
+            dedupe_window: Some(window).filter(|window| offers("producers") && !window.is_zero()),
+            in_flight: told(limits.in_flight, usize::MAX),
+            server_time: Some((result.time, self.now)).filter(|(time, _)| *time > 0),
             has_ping: homing.is_some(),
             history_page: match limits.history_page {
                 0 => self.config.repair_page.max(1),
@@ -275,9 +303,11 @@ impl RealtimeClient {
             user: homing.map(|homing| (&*homing.user).into()).unwrap_or_default(),
             max_message_bytes,
         }));
+        self.confirm_scope(user.as_deref());
         self.join_server_side(&result.subs);
         self.join_all();
         self.flush_calls();
+        self.outbox_online();
     }
 
     fn on_greeting_refused(&mut self, reply: &wire::ErrorReply<'_>) {
@@ -401,6 +431,7 @@ impl RealtimeClient {
         if matches!(self.link.phase, Phase::Online(_)) {
             self.link.phase = Phase::Idle;
             self.calls_lost();
+            self.outbox_lost();
             self.channels_lost(&reason);
         }
     }
@@ -424,6 +455,7 @@ impl RealtimeClient {
 
     /// The clock jumped: whatever was going on may be dead without knowing it.
     pub(crate) fn on_resumed(&mut self) {
+        self.storage.wait_anew(self.now + self.config.storage_timeout);
         if matches!(self.link.phase, Phase::Opening { .. } | Phase::Greeting { .. }) {
             self.link.hinted_at = Some(self.now);
             let reason = self.link.reason.clone();

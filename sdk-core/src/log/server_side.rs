@@ -47,7 +47,7 @@ impl RealtimeClient {
             ..wire::SubscribeResult::default()
         };
         self.on_joined(key, &result);
-        self.flush_calls();
+        self.flush_waiting();
     }
 
     /// The server took its subscription back. Handles that hold the channel ask for one of their own.

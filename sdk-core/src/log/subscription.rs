@@ -20,6 +20,15 @@ impl RealtimeClient {
     /// One attempt to subscribe, if there is a connection: a token, then the question.
     pub(crate) fn join(&mut self, key: ChannelKey) {
         let Some(channel) = self.channels.get_mut(key) else { return };
+        if channel.options.durable {
+            // Where it continues is known only when the storage is.
+            if !self.storage.is_settled() {
+                return;
+            }
+            if channel.position.is_none() {
+                channel.position = self.storage.positions.of(&channel.name).cloned();
+            }
+        }
         if channel.options.provides_tokens && channel.token.is_empty() && self.link.live().is_some() {
             channel.state = State::Authorising;
             return self.ask_channel_token(key);
@@ -89,7 +98,7 @@ impl RealtimeClient {
                 {
                     channel.failures = 0;
                 }
-                self.flush_calls();
+                self.flush_waiting();
             }
             Outcome::Error(reply) => self.on_join_refused(key, &reply),
             _ => self.on_protocol_error("the answer to subscribe is of another kind"),
@@ -130,7 +139,7 @@ impl RealtimeClient {
         channel.tell(ChannelEvent::Error(error.clone()), &mut self.out);
         channel.tell(ChannelEvent::Unsubscribed(Reason::of(error)), &mut self.out);
         // The server decides about the calls that waited for the subscription.
-        self.flush_calls();
+        self.flush_waiting();
     }
 
     pub(crate) fn on_rejoin_due(&mut self) {

@@ -63,6 +63,14 @@ codes! {
         UnrecoverablePosition = 112, "unrecoverable position";
         /// Another page of the same list is under way.
         ConcurrentPagination = 113, "concurrent pagination";
+        /// A later session of the same producer has published.
+        Fenced = 300, "fenced";
+        /// The number belongs to another message.
+        NumberTaken = 301, "number taken";
+        /// A number before this one is missing.
+        OutOfOrder = 302, "out of order";
+        /// The producer has no record, or none any more.
+        UnknownProducer = 303, "unknown producer";
     }
 }
 

@@ -101,6 +101,23 @@ pub struct Publish<'a> {
     pub channel: Text<'a>,
     /// The message.
     pub data: Option<Raw<'a>>,
+    /// Extra: which message of which producer it is; absent: it may double when it is sent twice.
+    pub homing: Option<Stamp<'a>>,
+    /// Extra: a key under which the server takes it once within five minutes; empty: none.
+    pub idempotency_key: Text<'a>,
+}
+
+/// What makes a publish one and the same however often it is sent (`homing` in the publish request).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp<'a> {
+    /// The message's id, unique for ever; readers see it too.
+    pub id: Text<'a>,
+    /// Id of the producer; empty: the message has an id and no number.
+    pub producer: Text<'a>,
+    /// Grows with every connection of the producer; frames of an older one are fenced off.
+    pub session: u64,
+    /// Place among the producer's messages to this channel, from 1.
+    pub number: u64,
 }
 
 /// Asks who is in a channel.

@@ -17,7 +17,7 @@ use alloc::borrow::Cow;
 
 pub use codes::{DisconnectCode, ErrorCode, UnsubscribeCode, closes_for_good, resubscribes};
 pub use command::{
-    Command, Connect, History, Presence, PresenceStats, Publish, Refresh, Request, Rpc, Send, Since,
+    Command, Connect, History, Presence, PresenceStats, Publish, Refresh, Request, Rpc, Send, Since, Stamp,
     SubRefresh, Subscribe, Unsubscribe,
 };
 pub use limits::{MAX_CHANNEL_LENGTH, MAX_DEPTH, MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, MAX_SAFE_INTEGER};

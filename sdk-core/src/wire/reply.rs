@@ -65,6 +65,10 @@ pub struct ErrorReply<'a> {
     pub temporary: bool,
     /// Extra of this server: wait so many milliseconds before trying again; 0: not told.
     pub retry_after: u32,
+    /// Extra, with 301 and 302: the number that the channel expects next from this producer; 0: not told.
+    pub expected: u64,
+    /// Extra, with 302: the epoch of the channel; empty: not told.
+    pub epoch: Text<'a>,
 }
 
 impl ErrorReply<'_> {
@@ -130,6 +134,10 @@ pub struct Limits {
     pub channel_length: u32,
     /// Publications in one page of history.
     pub history_page: u32,
+    /// Seconds for which a producer's messages are known again.
+    pub dedupe_window: u32,
+    /// Publishes to one channel that may be unanswered.
+    pub in_flight: u32,
 }
 
 /// Answer to subscribe; also a server-side subscription in the connect result.
@@ -187,6 +195,8 @@ pub struct Publication<'a> {
     pub time: i64,
     /// Whether `data` is a delta against the one before.
     pub delta: bool,
+    /// Extra: the message's id, where its publisher gave one.
+    pub id: Text<'a>,
 }
 
 /// Who a connection is.
@@ -211,6 +221,8 @@ pub struct PublishResult<'a> {
     pub offset: u64,
     /// When it was appended, Unix milliseconds; 0: not told.
     pub time: i64,
+    /// Whether it was there already.
+    pub duplicate: bool,
 }
 
 /// Answer to presence.

@@ -170,7 +170,20 @@ impl Desk {
     }
 
     pub fn publish(&mut self, channel: &str, data: &str) -> RequestId {
-        self.run(|client, now| client.publish(now, channel, data)).expect("publish")
+        self.run(|client, now| client.publish(now, channel, data, &PublishOptions::default()))
+            .expect("publish")
+            .request
+    }
+
+    /// A publish that is not queued: now or never.
+    pub fn publish_now(&mut self, channel: &str, data: &str) -> RequestId {
+        let options = PublishOptions { ephemeral: true };
+        self.run(|client, now| client.publish(now, channel, data, &options)).expect("publish").request
+    }
+
+    /// A call that waits for a connection.
+    pub fn rpc(&mut self, data: &str) -> RequestId {
+        self.run(|client, now| client.rpc(now, "echo", data)).expect("rpc")
     }
 
     /// Runs until a socket is wanted; fails after `millis`.

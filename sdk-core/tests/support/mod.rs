@@ -8,9 +8,12 @@
 )]
 
 pub mod desk;
+pub mod disk;
+pub mod producers;
 pub mod reader;
 pub mod server;
 
+use disk::Disk;
 use homing_core::*;
 use server::Server;
 use std::collections::BTreeMap;
@@ -65,6 +68,8 @@ pub enum Parcel {
     ClosedForServer(ConnId),
     Token(TokenRequestId, Result<Box<str>, TokenRefusal>),
     Endpoints(EndpointRequestId, Result<Vec<Box<str>>, Box<str>>),
+    /// The storage of that life has done what it was asked.
+    Disk(u32, disk::Done),
 }
 
 /// What the network does to a socket.
@@ -107,6 +112,15 @@ pub struct World {
     /// The question for the connection's token that is open, and until when it counts.
     open_token_question: Option<(TokenRequestId, u64)>,
     provider_timeout: u64,
+    pub disk: Disk,
+    /// Messages that were told to be kept, and whether durably.
+    pub kept: BTreeMap<RequestId, bool>,
+    /// Number of the last socket of an earlier life: a client begins to count anew.
+    base: u32,
+    /// How often the client was crashed and made anew.
+    pub lives: u32,
+    /// In percent: frames to the server on a socket that is cut arrive later than those of the next one.
+    pub linger: u64,
     /// Everything the client said, for comparing runs.
     pub transcript: String,
 }
@@ -141,6 +155,11 @@ impl World {
             token_questions: Vec::new(),
             open_token_question: None,
             provider_timeout,
+            disk: Disk::default(),
+            kept: BTreeMap::new(),
+            base: 0,
+            lives: 0,
+            linger: 0,
             transcript: String::new(),
             dice,
         }
@@ -162,6 +181,30 @@ impl World {
         self.run(|client, now| client.handle_input(now, input));
     }
 
+    /// Something that a socket says; those of an earlier life have nobody to say it to.
+    fn input_of<'a>(&mut self, conn: ConnId, input: impl FnOnce(ConnId) -> Input<'a>) {
+        if let Some(conn) = conn.0.checked_sub(self.base).filter(|conn| *conn > 0) {
+            self.input(input(ConnId(conn)));
+        }
+    }
+
+    /// The client dies between two steps, and another one is made on the same storage. What was on its way to the
+    /// server still arrives; a write that was under way is there or not.
+    pub fn crash(&mut self, config: Config) {
+        self.disk.crash(&mut self.dice);
+        self.base = self.order.keys().map(|(conn, _)| conn.0).max().unwrap_or(self.base).max(self.base);
+        self.base = self.open.iter().map(|conn| conn.0).max().unwrap_or(self.base).max(self.base);
+        for conn in core::mem::take(&mut self.open) {
+            self.post(Parcel::ClosedForServer(conn));
+        }
+        self.lives += 1;
+        self.settled.clear();
+        self.kept.clear();
+        self.events.clear();
+        self.open_token_question = None;
+        self.client = RealtimeClient::new(config, self.dice.entropy(), self.instant());
+    }
+
     pub fn connect(&mut self) {
         self.run(|client, now| client.connect(now)).expect("connect");
     }
@@ -172,7 +215,9 @@ impl World {
     }
 
     pub fn publish(&mut self, channel: &str, data: &str) -> RequestId {
-        self.run(|client, now| client.publish(now, channel, data)).expect("publish")
+        self.run(|client, now| client.publish(now, channel, data, &PublishOptions::default()))
+            .expect("publish")
+            .request
     }
 
     fn drain(&mut self) {
@@ -184,6 +229,7 @@ impl World {
             self.transcript.push_str(&line);
             match output {
                 Output::OpenSocket { conn, url } => {
+                    let conn = ConnId(conn.0 + self.base);
                     self.open.push(conn);
                     assert_eq!(self.open.len(), 1, "never two sockets");
                     self.opened_urls.push((self.now, url.into()));
@@ -195,11 +241,13 @@ impl World {
                     }
                 }
                 Output::SendFrame { conn, text } => {
+                    let conn = ConnId(conn.0 + self.base);
                     assert!(self.open.contains(&conn), "frames go to the open socket only");
                     self.frames.push((self.now, text.clone()));
                     self.post(Parcel::ToServer(conn, text));
                 }
                 Output::CloseSocket { conn, .. } => {
+                    let conn = ConnId(conn.0 + self.base);
                     assert!(self.open.contains(&conn), "only an open socket is closed");
                     self.open.retain(|open| *open != conn);
                     self.post(Parcel::ClosedForServer(conn));
@@ -233,6 +281,14 @@ impl World {
                     let before = self.settled.insert(request, (self.now, result));
                     assert!(before.is_none(), "a call settles once");
                 }
+                Output::Storage(order) => {
+                    let done = self.disk.execute(order);
+                    if let Some(done) = done {
+                        let at = self.now + self.disk.delay(&mut self.dice);
+                        self.post_at(at, Parcel::Disk(self.lives, done));
+                    }
+                }
+                Output::Accepted { request, durably } => drop(self.kept.insert(request, durably)),
                 other => panic!("an output that this host does not know: {other:?}"),
             }
         }
@@ -251,7 +307,7 @@ impl World {
                 Some((*conn, true))
             }
             Parcel::ToServer(conn, _) | Parcel::ClosedForServer(conn) => Some((*conn, false)),
-            Parcel::Token(..) | Parcel::Endpoints(..) => None,
+            Parcel::Token(..) | Parcel::Endpoints(..) | Parcel::Disk(..) => None,
         };
         if let Some(way) = way {
             let last = self.order.entry(way).or_default();
@@ -265,7 +321,7 @@ impl World {
         match parcel {
             Parcel::Opened(conn) => {
                 if !self.faults.get(&conn).is_some_and(|fault| fault.mute) {
-                    self.input(Input::SocketOpened { conn });
+                    self.input_of(conn, |conn| Input::SocketOpened { conn });
                 }
             }
             Parcel::ToServer(conn, text) => {
@@ -276,12 +332,12 @@ impl World {
             }
             Parcel::ToClient(conn, text) => {
                 if !self.faults.get(&conn).is_some_and(|fault| fault.mute) {
-                    self.input(Input::FrameReceived { conn, text: &text });
+                    self.input_of(conn, |conn| Input::FrameReceived { conn, text: &text });
                 }
             }
             Parcel::ClosedForClient(conn, code, reason) => {
                 self.open.retain(|open| *open != conn);
-                self.input(Input::SocketClosed { conn, code, reason: &reason });
+                self.input_of(conn, |conn| Input::SocketClosed { conn, code, reason: &reason });
             }
             Parcel::ClosedForServer(conn) => {
                 if !self.faults.get(&conn).is_some_and(|fault| fault.deaf) {
@@ -292,6 +348,11 @@ impl World {
                 self.open_token_question = self.open_token_question.filter(|(open, _)| *open != request);
                 self.input(Input::TokenProvided { request, token });
             }
+            Parcel::Disk(life, done) if life == self.lives => {
+                let input = self.disk.finish(done);
+                self.input(input);
+            }
+            Parcel::Disk(..) => {}
             Parcel::Endpoints(request, endpoints) => {
                 self.input(Input::EndpointsResolved { request, endpoints })
             }
@@ -319,6 +380,23 @@ impl World {
         for conn in self.open.clone() {
             self.server.forget(conn);
             self.post(Parcel::ClosedForClient(conn, 1006, "cut".into()));
+        }
+    }
+
+    /// Cuts every socket for the client only: what it has sent still reaches the server, later than what the next
+    /// socket sends.
+    pub fn cut_late(&mut self) {
+        for conn in self.open.clone() {
+            let late = 500 + self.dice.below(8_000);
+            let all = core::mem::take(&mut self.parcels);
+            for ((at, number), parcel) in all {
+                let to_server = matches!(&parcel, Parcel::ToServer(to, _) if *to == conn);
+                self.parcels.insert((if to_server { at + late } else { at }, number), parcel);
+            }
+            self.faults.insert(conn, Fault { deaf: false, mute: true });
+            self.post_at(self.now + late + 1_000, Parcel::ClosedForServer(conn));
+            self.open.retain(|open| *open != conn);
+            self.input_of(conn, |conn| Input::SocketClosed { conn, code: 1006, reason: "cut" });
         }
     }
 

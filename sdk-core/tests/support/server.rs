@@ -1,6 +1,9 @@
 //! A model of a server: logs, subscriptions, recovery and history as the protocol has them, in one place.
 
-use super::Dice;
+use super::{
+    Dice,
+    producers::{Producers, REMEMBERED, Stamp, Verdict},
+};
 use homing_core::ConnId;
 use homing_core::wire::{self, *};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +28,9 @@ pub struct Log {
     pub offset: u64,
     pub kept: VecDeque<(u64, String)>,
 }
+
+/// The model's wall clock at the beginning, Unix milliseconds.
+pub const START: i64 = 1_700_000_000_000;
 
 /// What the model does, to be set by a test.
 #[derive(Clone)]
@@ -51,6 +57,10 @@ pub struct Behaviour {
     /// Lifetime of a connection's token in seconds; 0: for ever.
     pub ttl: u32,
     pub extras: bool,
+    /// How long producers are known, in seconds; 0: not at all.
+    pub window: u32,
+    /// In percent: a publish is refused for good, after the record was asked.
+    pub refuse_publish: u64,
 }
 
 pub struct Server {
@@ -64,6 +74,11 @@ pub struct Server {
     pub connects: Vec<(u64, String)>,
     pub commands: Vec<(u64, String)>,
     pub server_side: Vec<String>,
+    pub producers: Producers,
+    /// Who every connection is.
+    pub user: String,
+    /// Ids in the order of each channel's log, over all its epochs.
+    pub ids: BTreeMap<String, Vec<String>>,
 }
 
 impl Server {
@@ -87,11 +102,16 @@ impl Server {
                 refuse_subscribe: None,
                 ttl: 0,
                 extras: true,
+                window: 0,
+                refuse_publish: 0,
             },
             archive: BTreeMap::new(),
             connects: Vec::new(),
             commands: Vec::new(),
             server_side: Vec::new(),
+            producers: Producers::default(),
+            user: String::new(),
+            ids: BTreeMap::new(),
         }
     }
 
@@ -107,6 +127,7 @@ impl Server {
     /// Loses all data: channels begin anew.
     pub fn lose_data(&mut self) {
         self.logs.clear();
+        self.producers.forget_all();
     }
 
     pub fn forget(&mut self, conn: ConnId) {
@@ -220,7 +241,12 @@ impl Server {
         if dice.chance(self.behaviour.stumble)
             && !matches!(command.request, Request::Unsubscribe(_) | Request::Pong)
         {
-            let reply = ErrorReply { code: 100, message: "stumbled".into(), temporary: true, retry_after: 0 };
+            let reply = ErrorReply {
+                code: 100,
+                message: "stumbled".into(),
+                temporary: true,
+                ..ErrorReply::default()
+            };
             return self.say(conn, id, Outcome::Error(reply));
         }
         match command.request {
@@ -236,11 +262,7 @@ impl Server {
                 self.sessions.get_mut(&conn).expect("connected").channels.remove(&*unsubscribe.channel);
                 self.say(conn, id, Outcome::Unsubscribe);
             }
-            Request::Publish(publish) => {
-                let data = publish.data.expect("data").as_str();
-                let (epoch, offset) = self.publish(&publish.channel, data, None, dice);
-                self.say(conn, id, Outcome::Publish(PublishResult { epoch: epoch.into(), offset, time: 0 }));
-            }
+            Request::Publish(publish) => self.on_publish(now, conn, id, &publish, dice),
             Request::History(history) => self.history(conn, id, &history),
             Request::Presence(_) => self.say(conn, id, Outcome::Presence(PresenceResult::default())),
             Request::PresenceStats(_) => {
@@ -257,6 +279,49 @@ impl Server {
             }
             Request::SubRefresh(_) => self.say(conn, id, Outcome::SubRefresh(SubRefreshResult::default())),
         }
+    }
+
+    fn on_publish(&mut self, now: u64, conn: ConnId, id: u32, publish: &Publish<'_>, dice: &mut Dice) {
+        let channel = &*publish.channel;
+        let data = publish.data.expect("data").as_str();
+        let stamp = publish.homing.as_ref().map(|stamp| Stamp {
+            producer: stamp.producer.to_string(),
+            session: stamp.session,
+            number: stamp.number,
+            id: stamp.id.to_string(),
+        });
+        let stamp = stamp.filter(|_| self.behaviour.window > 0);
+        let refused = dice.chance(self.behaviour.refuse_publish);
+        let window = u64::from(self.behaviour.window) * 1000;
+        let verdict = match &stamp {
+            Some(stamp) => self.producers.judge(now, window, channel, stamp, refused),
+            None if refused => Verdict::Refused,
+            None => Verdict::Append,
+        };
+        let refusal =
+            |code: u32, expected: u64| Outcome::Error(ErrorReply { code, expected, ..ErrorReply::default() });
+        let epoch = self.log(channel).epoch.clone();
+        let acked = |offset, duplicate| {
+            Outcome::Publish(PublishResult { epoch: epoch.into(), offset, time: 0, duplicate })
+        };
+        let outcome = match verdict {
+            Verdict::Append => {
+                let (_, offset) = self.publish(channel, data, None, dice);
+                let id = stamp.as_ref().map(|stamp| stamp.id.clone()).unwrap_or_default();
+                self.ids.entry(channel.into()).or_default().push(id);
+                if let Some(stamp) = &stamp {
+                    self.producers.appended(channel, stamp, offset);
+                }
+                acked(offset, false)
+            }
+            Verdict::Duplicate(offset) => acked(offset, true),
+            Verdict::Fenced => refusal(300, 0),
+            Verdict::Taken(expected) => refusal(301, expected),
+            Verdict::OutOfOrder(expected) => refusal(302, expected),
+            Verdict::Unknown => refusal(303, 0),
+            Verdict::Refused => refusal(103, 0),
+        };
+        self.say(conn, id, outcome);
     }
 
     fn connect(&mut self, now: u64, conn: ConnId, id: u32, connect: &Connect<'_>) {
@@ -281,7 +346,17 @@ impl Server {
             pong: ping > 0,
             expires: self.behaviour.ttl > 0,
             ttl: self.behaviour.ttl,
-            homing: self.behaviour.extras.then(|| Extras { version: 1, ..Extras::default() }),
+            time: START + now as i64,
+            homing: self.behaviour.extras.then(|| Extras {
+                version: 1,
+                capabilities: if self.behaviour.window > 0 { vec!["producers".into()] } else { Vec::new() },
+                limits: Limits {
+                    dedupe_window: self.behaviour.window,
+                    in_flight: REMEMBERED as u32,
+                    ..Limits::default()
+                },
+                user: self.user.clone().into(),
+            }),
             subs,
             ..ConnectResult::default()
         };

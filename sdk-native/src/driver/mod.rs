@@ -21,8 +21,8 @@ use crate::{
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use homing_core::{
-    ConnId, ConnectionState, Error, ErrorCode, Event, Health, Input, Instant, Output, RealtimeClient,
-    RequestId,
+    ConnId, ConnectionState, Error, ErrorCode, Event, Health, Input, Instant, Output, PublishOptions,
+    RealtimeClient, RequestId,
 };
 use link::{Link, LinkEvent};
 use std::{
@@ -360,7 +360,9 @@ fn moment(at: Instant, now: Instant) -> time::Instant {
 impl Work {
     fn call(&mut self, core: &mut RealtimeClient, now: Instant, request: &Request, call: Waiting) {
         let made = match request {
-            Request::Publish { channel, data } => core.publish(now, channel, data),
+            Request::Publish { channel, data } => {
+                core.publish(now, channel, data, &PublishOptions::default()).map(|accepted| accepted.request)
+            }
             Request::History { channel, query } => core.history(now, channel, query),
             Request::Presence { channel } => core.presence(now, channel),
             Request::PresenceStats { channel } => core.presence_stats(now, channel),

@@ -343,8 +343,12 @@ fn answer(shared: &Shared, command: &Command<'_>) -> Option<String> {
             let (epoch, positioned) = (behaviour.epoch.clone(), behaviour.positioned);
             drop(behaviour);
             let offset = shared.append(&publish.channel, publish.data?.as_str(), true);
-            let result =
-                PublishResult { offset: if positioned { offset } else { 0 }, epoch: epoch.into(), time: 7 };
+            let result = PublishResult {
+                offset: if positioned { offset } else { 0 },
+                epoch: epoch.into(),
+                time: 7,
+                duplicate: false,
+            };
             return Some(encode(command.id, Outcome::Publish(result)));
         }
         Request::History(_) if behaviour.history.is_some() => error(behaviour.history?),

@@ -195,6 +195,7 @@ impl Session {
                     channels: number(config.client.channel_limit),
                     channel_length: number(config.channel.max_length),
                     history_page: config.client.history_max_publication_limit,
+                    ..Limits::default()
                 },
                 user: self.user().into(),
             }),

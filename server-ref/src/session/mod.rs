@@ -313,7 +313,10 @@ impl Session {
     fn refuse(&mut self, id: u32, refusal: impl Into<Refusal>) {
         self.node.metrics.errors.increment(1);
         let Refusal { code, message, temporary, retry_after } = refusal.into();
-        self.answer(id, Outcome::Error(ErrorReply { code, message, temporary, retry_after }));
+        self.answer(
+            id,
+            Outcome::Error(ErrorReply { code, message, temporary, retry_after, ..ErrorReply::default() }),
+        );
     }
 
     fn end(&mut self, close: Close) {

@@ -1,8 +1,9 @@
 //! The client against a host, an app and a server that do anything in any order.
 
 use homing_core::{
-    Config, ConnId, ConnectionState, Duration, EndpointRequestId, Event, HandleId, HistoryQuery, Input,
-    Instant, Output, RealtimeClient, Reason, RequestId, SubscribeOptions, TokenRefusal, TokenRequestId,
+    Config, ConnId, ConnectionState, Duration, EndpointRequestId, EntryId, Event, HandleId, HistoryQuery,
+    Input, Instant, Output, PublishOptions, RealtimeClient, Reason, RequestId, StorageOrder,
+    SubscribeOptions, TokenRefusal, TokenRequestId, WriteId,
 };
 use std::collections::BTreeSet;
 
@@ -15,6 +16,7 @@ struct Host {
     now: u64,
     conn: ConnId,
     token: TokenRequestId,
+    write: WriteId,
     endpoints: EndpointRequestId,
     handles: Vec<HandleId>,
     calls: BTreeSet<RequestId>,
@@ -31,6 +33,9 @@ pub fn client_inputs(bytes: &[u8]) {
         max_requests: 8,
         max_held: 4,
         repair_page: 3,
+        durable: flags & 4 == 4,
+        user: (flags & 8 == 8).then(|| "ada".into()),
+        observes_outbox: true,
         ..Config::default()
     };
     let mut host = Host {
@@ -38,6 +43,7 @@ pub fn client_inputs(bytes: &[u8]) {
         now: 0,
         conn: ConnId(0),
         token: TokenRequestId(0),
+        write: WriteId(0),
         endpoints: EndpointRequestId(0),
         handles: Vec::new(),
         calls: BTreeSet::new(),
@@ -60,7 +66,7 @@ impl Host {
         let now = Instant::from_millis(self.now);
         let channel = CHANNELS[usize::from(script.byte()) % CHANNELS.len()];
         let client = &mut self.client;
-        match script.byte() % 28 {
+        match script.byte() % 34 {
             0..=5 => client.handle_input(now, Input::FrameReceived { conn: self.conn, text: script.text() }),
             6 => {
                 let text = format!(
@@ -99,7 +105,13 @@ impl Host {
             }
             10..=12 => client.handle_input(now, Input::SocketOpened { conn: self.conn }),
             13 => {
-                let text = "{\"id\":1,\"connect\":{\"client\":\"c\",\"ping\":25,\"pong\":true}}";
+                let text = match script.byte() & 1 {
+                    0 => "{\"id\":1,\"connect\":{\"client\":\"c\",\"ping\":25,\"pong\":true}}",
+                    _ => concat!(
+                        "{\"id\":1,\"connect\":{\"client\":\"c\",\"homing\":{\"user\":\"ada\",",
+                        "\"capabilities\":[\"producers\"],\"limits\":{\"dedupe_window\":600}}}}"
+                    ),
+                };
                 client.handle_input(now, Input::FrameReceived { conn: self.conn, text });
             }
             14 => {
@@ -139,7 +151,11 @@ impl Host {
                     client.unsubscribe(now, handle);
                 }
             }
-            20 => self.calls.extend(client.publish(now, channel, "[1]").ok()),
+            20 => {
+                let options = PublishOptions { ephemeral: script.byte() & 1 == 1 };
+                let accepted = client.publish(now, channel, "[1]", &options);
+                self.calls.extend(accepted.ok().map(|accepted| accepted.request));
+            }
             21 => self.calls.extend(client.history(now, channel, &HistoryQuery::default()).ok()),
             22 => {
                 if let Some(call) = self.calls.first().copied() {
@@ -151,6 +167,30 @@ impl Host {
             25 => {
                 let key = homing_core::ChannelKey(u32::from(script.byte()));
                 client.advance(now, self.conn, key, script.byte().into());
+            }
+            28 => {
+                let key = ["p/x", "e/x/1", "l/x/a", "o/a", "v", "e/y/2", "?"][usize::from(script.byte()) % 7];
+                let records = vec![(key.into(), script.text().into())];
+                client.handle_input(now, Input::StorageOpened { records: Ok(records) });
+            }
+            29 => client.handle_input(now, Input::StorageOpened { records: Ok(Vec::new()) }),
+            30 => {
+                let result = if script.byte() & 3 == 0 { Err("no".into()) } else { Ok(()) };
+                client.handle_input(now, Input::Stored { write: self.write, result });
+            }
+            31 => {
+                let (id, expected) = (script.byte() % 16, script.byte());
+                let code = 300 + u32::from(script.byte() % 4);
+                let text = format!("{{\"id\":{id},\"error\":{{\"code\":{code},\"expected\":{expected}}}}}");
+                client.handle_input(now, Input::FrameReceived { conn: self.conn, text: &text });
+            }
+            32 => {
+                let entry = EntryId(script.byte().into());
+                drop(client.discard(now, entry));
+            }
+            33 => {
+                let entry = EntryId(script.byte().into());
+                self.calls.extend(client.retry(now, entry, None).ok().map(|accepted| accepted.request));
             }
             26 if script.byte() == 255 => client.close(now, Duration::from_secs(1)),
             _ => {
@@ -172,6 +212,7 @@ impl Host {
                 Some(Output::SendFrame { conn, .. }) => {
                     assert_eq!(conn, self.conn, "frames go to the newest socket")
                 }
+                Some(Output::Storage(StorageOrder::Write { write, .. })) => self.write = write,
                 Some(Output::RequestToken { request, .. }) => self.token = request,
                 Some(Output::ResolveEndpoints { request }) => self.endpoints = request,
                 // A call may settle before its number was given out, within the command that made it.

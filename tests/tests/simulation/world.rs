@@ -7,7 +7,7 @@ use crate::{
 };
 use homing_core::{
     ChannelEvent, ChannelKey, ConnId, ConnectionState, Event, HandleId, Input, Instant, Output,
-    RealtimeClient, RequestId, Response, SubscribeOptions,
+    PublishOptions, RealtimeClient, RequestId, Response, SubscribeOptions,
 };
 use homing_server::{clock::Clock, config, engine::memory::Memory};
 use std::{collections::BTreeMap, sync::Arc};
@@ -163,8 +163,10 @@ impl World {
     pub(crate) fn publish(&mut self, client: usize, channel: &str, value: String) {
         let data = format!("\"{value}\"");
         // A client that holds too much already says so; then it is not published.
-        if let Ok(request) = self.run(client, |machine, now| machine.publish(now, channel, &data)) {
-            let entry = self.clients[client].published.entry(request).or_default();
+        let options = PublishOptions::default();
+        if let Ok(accepted) = self.run(client, |machine, now| machine.publish(now, channel, &data, &options))
+        {
+            let entry = self.clients[client].published.entry(accepted.request).or_default();
             (entry.channel, entry.data) = (channel.to_owned(), data);
         }
     }

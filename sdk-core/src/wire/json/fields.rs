@@ -1,26 +1,23 @@
 //! The table of fields: which name each field of a wire type has in JSON.
 
-use super::scanner::{Scanner, Step};
-use super::value::{Decode, Encode, EncodeField, Fields, ObjectWriter, read_fields};
 use crate::wire::*;
-use alloc::string::String;
 
 macro_rules! object {
     ($type:ident { $($field:ident),* $(,)? }) => {
-        object!(@impl 'a $type { $($field),* });
+        $crate::wire::json::object!(@impl 'a $type { $($field),* });
     };
     ($type:ident<$life:lifetime> { $($field:ident),* $(,)? }) => {
-        object!(@impl $life $type<$life> { $($field),* });
+        $crate::wire::json::object!(@impl $life $type<$life> { $($field),* });
     };
     (@impl $life:lifetime $type:ty { $($field:ident),* }) => {
-        impl<$life> Decode<$life> for $type {
-            fn read(&mut self, scanner: &mut Scanner<$life>) -> Step {
-                read_fields(&[$(stringify!($field)),*], self, scanner)
+        impl<$life> $crate::wire::json::Decode<$life> for $type {
+            fn read(&mut self, scanner: &mut $crate::wire::json::Scanner<$life>) -> $crate::wire::json::Step {
+                $crate::wire::json::read_fields(&[$(stringify!($field)),*], self, scanner)
             }
         }
 
-        impl<$life> Fields<$life> for $type {
-            fn field(&mut self, at: usize) -> Option<&mut dyn Decode<$life>> {
+        impl<$life> $crate::wire::json::Fields<$life> for $type {
+            fn field(&mut self, at: usize) -> Option<&mut dyn $crate::wire::json::Decode<$life>> {
                 #[expect(non_camel_case_types, reason = "named after the fields")]
                 enum Field { $($field),* }
                 $(if at == Field::$field as usize {
@@ -30,15 +27,15 @@ macro_rules! object {
             }
         }
 
-        impl<$life> Encode for $type {
-            fn encode(&self, out: &mut String) {
-                let mut writer = ObjectWriter::new(out);
+        impl<$life> $crate::wire::json::Encode for $type {
+            fn encode(&self, out: &mut alloc::string::String) {
+                let mut writer = $crate::wire::json::ObjectWriter::new(out);
                 $(writer.field(stringify!($field), &self.$field);)*
                 writer.end();
             }
         }
 
-        impl<$life> EncodeField for $type {
+        impl<$life> $crate::wire::json::EncodeField for $type {
             fn is_zero(&self) -> bool {
                 *self == Self::default()
             }
@@ -46,12 +43,15 @@ macro_rules! object {
     };
 }
 
+pub(crate) use object;
+
 object!(Connect<'a> { token, data, name, version, headers, subs });
 object!(Subscribe<'a> {
     channel, token, data, recover, epoch, offset, positioned, recoverable, join_leave, delta, flag
 });
 object!(Unsubscribe<'a> { channel });
-object!(Publish<'a> { channel, data });
+object!(Publish<'a> { channel, data, homing, idempotency_key });
+object!(Stamp<'a> { id, producer, session, number });
 object!(Presence<'a> { channel });
 object!(PresenceStats<'a> { channel });
 object!(History<'a> { channel, limit, since, reverse });
@@ -61,20 +61,28 @@ object!(Rpc<'a> { method, data });
 object!(Refresh<'a> { token });
 object!(SubRefresh<'a> { channel, token });
 
-object!(ErrorReply<'a> { code, message, temporary, retry_after });
+object!(ErrorReply<'a> { code, message, temporary, retry_after, expected, epoch });
 object!(ConnectResult<'a> {
     client, version, data, subs, expires, ttl, ping, pong, session, node, time, homing
 });
 object!(Extras<'a> { version, capabilities, limits, user });
-object!(Limits { message_bytes, frame_bytes, channels, channel_length, history_page });
+object!(Limits {
+    message_bytes,
+    frame_bytes,
+    channels,
+    channel_length,
+    history_page,
+    dedupe_window,
+    in_flight
+});
 object!(SubscribeResult<'a> {
     recoverable, positioned, epoch, offset, publications, recovered, was_recovering, expires, ttl, data, delta,
     homing
 });
 object!(Retention { size, ttl, cache });
-object!(Publication<'a> { data, offset, info, tags, time, delta });
+object!(Publication<'a> { data, offset, info, tags, time, delta, id });
 object!(ClientInfo<'a> { user, client, conn_info, chan_info });
-object!(PublishResult<'a> { epoch, offset, time });
+object!(PublishResult<'a> { epoch, offset, time, duplicate });
 object!(PresenceResult<'a> { presence });
 object!(PresenceStatsResult { num_clients, num_users });
 object!(HistoryResult<'a> { publications, epoch, offset });

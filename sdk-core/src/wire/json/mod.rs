@@ -8,12 +8,13 @@ mod scanner;
 mod value;
 mod verbs;
 
+pub(crate) use fields::object;
 pub use scanner::DecodeError;
+pub(crate) use scanner::{Scanner, Step};
+pub(crate) use value::{Decode, Encode, EncodeField, Fields, ObjectWriter, read_fields};
 
 use super::{Command, Publication, Raw, Reply};
 use alloc::string::String;
-use scanner::Scanner;
-use value::Encode;
 
 /// Checks that `text` is one JSON value, white space around it allowed.
 ///
@@ -80,6 +81,13 @@ pub fn encode_command(command: &Command<'_>, out: &mut String) {
 /// Appends one reply to `out`; the caller puts `\n` between replies.
 pub fn encode_reply(reply: &Reply<'_>, out: &mut String) {
     verbs::encode_reply(reply, out);
+}
+
+/// Reads one value that stands alone.
+pub(crate) fn decode<'a, T: Decode<'a> + Default>(text: &'a str) -> Result<T, DecodeError> {
+    let mut scanner = Scanner::new(text);
+    let value = value::fresh(&mut scanner).filter(|_| scanner.end().is_some());
+    value.ok_or(scanner.failure())
 }
 
 /// Appends one publication on its own, as a server stores it.

@@ -1,0 +1,173 @@
+//! What the server's answer to a publish makes of its entry, and of those behind it.
+//!
+//! A refusal does not use a number up, and whatever was sent behind it comes back as out of order: the lane
+//! lets the answers under way come in, then numbers what it holds from what the server expects.
+
+use super::{LaneId, OutboxChange, ProducerKey, entry::Origin};
+use crate::{
+    ConnId, Duration, EntryId, Error, ErrorCode, Event, Position, RealtimeClient, Response,
+    connection::backoff,
+    storage::records,
+    wire::{ErrorReply, MAX_SAFE_INTEGER, Outcome, PublishResult},
+};
+
+/// A server that keeps sending a lane back to renumber is given a rest after so many times.
+const PATIENCE: u32 = 2;
+
+impl RealtimeClient {
+    pub(crate) fn on_entry_answered(&mut self, id: EntryId, outcome: &Outcome<'_>) {
+        let Some(conn) = self.link.conn() else { return };
+        let Some(lane) = self.outbox.entries.get(id).map(|entry| entry.lane) else { return };
+        if !matches!(outcome, Outcome::Publish(_) | Outcome::Empty | Outcome::Error(_)) {
+            return self.on_protocol_error("the answer to publish is of another kind");
+        }
+        self.outbox.rest(id);
+        match outcome {
+            Outcome::Publish(result) => self.on_acked(id, lane, result),
+            Outcome::Error(reply) => self.on_entry_refused(id, lane, conn, reply),
+            // A server may leave out a result whose fields are all zero.
+            _ => self.on_acked(id, lane, &PublishResult::default()),
+        }
+        // What had to wait for this one may be in any lane.
+        self.flush_outbox();
+    }
+
+    fn on_acked(&mut self, id: EntryId, key: LaneId, result: &PublishResult<'_>) {
+        let now = self.now;
+        let number = self.outbox.entries.get(id).map_or(0, |entry| entry.number);
+        let position = (result.offset > 0).then(|| Position::new(&result.epoch, result.offset));
+        if let Some(lane) = self.outbox.lanes.get_mut(key)
+            && number > 0
+        {
+            lane.acked = lane.acked.max(number);
+            lane.last_ack = Some(now);
+            lane.failures = 0;
+            lane.is_known = true;
+            lane.renumber = lane.renumber.map(|expected| expected.max(number + 1));
+            if let Some(position) = &position {
+                lane.remember(number, position.clone());
+            }
+            if let Some(producer) = self.outbox.producers.get(lane.producer) {
+                self.storage.push(records::lane(&producer.id, &lane.channel, lane.acked));
+            }
+        }
+        let (time, duplicate) = (result.time, result.duplicate);
+        self.end_entry(id, Ok(Response::Published { position, time, duplicate }), OutboxChange::Acked);
+    }
+
+    fn on_entry_refused(&mut self, id: EntryId, key: LaneId, conn: ConnId, reply: &ErrorReply<'_>) {
+        let error = Error::from_wire(reply);
+        let Some((entry, lane)) = self.outbox.lane_with(id) else { return };
+        let (number, producer) = (entry.number, lane.producer);
+        let is_known = lane.is_known;
+        if error.code == ErrorCode::NumberTaken {
+            self.doubt(key);
+        }
+        let doubtful = self.outbox.entries.get(id).is_some_and(|entry| entry.is_doubtful(conn));
+        if number == 0 {
+            return self.park(id, error);
+        }
+        let expected = match error.code {
+            ErrorCode::Fenced => return self.on_fenced(producer),
+            ErrorCode::UnknownProducer => 1,
+            ErrorCode::NumberTaken | ErrorCode::OutOfOrder => reply.expected,
+            _ if error.retryable => {
+                let wish = (reply.retry_after > 0).then(|| Duration::from_millis(reply.retry_after.into()));
+                self.pause(key, wish);
+                return self.renumber_from(key, number);
+            }
+            _ => {
+                self.park(id, error);
+                return self.renumber_from(key, number);
+            }
+        };
+        if expected == 0 || expected > MAX_SAFE_INTEGER {
+            return self.on_protocol_error("the expected number is out of range");
+        }
+        // Its number went to another message, or nobody knows: an earlier connection may have brought it.
+        let lost_track = match error.code {
+            ErrorCode::NumberTaken => true,
+            ErrorCode::UnknownProducer => is_known,
+            _ => false,
+        };
+        if doubtful && lost_track {
+            self.park(id, Error::new(ErrorCode::OutcomeUnknown));
+        } else if let Some(lane) = self.outbox.lanes.get_mut(key) {
+            lane.failures = lane.failures.saturating_add(1);
+            if lane.renumber.is_none() && lane.failures > PATIENCE {
+                self.pause(key, None);
+            }
+        }
+        self.tell_lost(key, expected);
+        self.renumber(key, expected);
+        self.tell_state(id);
+    }
+
+    /// A number that is taken tells that the storage has gone back: of what came out of it nothing is certain.
+    fn doubt(&mut self, key: LaneId) {
+        let Some(lane) = self.outbox.lanes.get(key) else { return };
+        for id in &lane.queue {
+            if let Some(entry) = self.outbox.entries.get_mut(*id)
+                && entry.origin == Origin::Storage
+            {
+                entry.origin = Origin::Stale;
+            }
+        }
+    }
+
+    /// A refused message has not used its number up, unless one before it has failed already.
+    fn renumber_from(&mut self, key: LaneId, number: u64) {
+        let earlier = self.outbox.lanes.get(key).and_then(|lane| lane.renumber);
+        self.renumber(key, earlier.map_or(number, |earlier| earlier.min(number)));
+    }
+
+    fn renumber(&mut self, key: LaneId, expected: u64) {
+        if let Some(lane) = self.outbox.lanes.get_mut(key) {
+            lane.renumber = Some(expected);
+        }
+    }
+
+    fn pause(&mut self, key: LaneId, wish: Option<Duration>) {
+        let Some(lane) = self.outbox.lanes.get_mut(key) else { return };
+        let wait = backoff::delay(&self.config, lane.failures, wish, &mut self.rng);
+        lane.failures = lane.failures.saturating_add(1);
+        lane.pause = Some(self.now + wait);
+    }
+
+    /// A server that expects a number which it has acked before has lost what it acked.
+    fn tell_lost(&mut self, key: LaneId, expected: u64) {
+        let window = self.link.live().and_then(|live| live.dedupe_window).unwrap_or_default();
+        let now = self.now;
+        let Some(lane) = self.outbox.lanes.get_mut(key).filter(|lane| expected <= lane.acked) else { return };
+        let recent = lane.last_ack.is_none_or(|at| now.since(at) < window);
+        let count = lane.acked - expected + 1;
+        let mut lost = lane.acks.iter().filter(|(number, _)| *number >= expected);
+        let from = lost.clone().next().map(|(_, position)| position.clone());
+        let to = lost.next_back().map(|(_, position)| position.clone());
+        lane.acked = expected - 1;
+        lane.acks.retain(|(number, _)| *number < expected);
+        if recent {
+            let channel = lane.channel.clone();
+            self.out.event(Event::AckedLost { channel, count, from, to });
+        }
+    }
+
+    /// Another instance goes on with this producer: what the storage has of it is no longer ours.
+    fn on_fenced(&mut self, producer: ProducerKey) {
+        let lanes = self.outbox.lanes.keys_where(&mut |lane| lane.producer == producer);
+        let handed_over = self.storage.is_open();
+        for id in self.outbox.entries.keys_where(&mut |entry| lanes.contains(&entry.lane)) {
+            if handed_over {
+                if let Some(entry) = self.outbox.entries.get_mut(id) {
+                    entry.recorded = false;
+                }
+                self.end_entry(id, Err(Error::new(ErrorCode::Fenced)), OutboxChange::HandedOver);
+            } else {
+                self.park(id, Error::new(ErrorCode::Fenced));
+            }
+        }
+        if self.outbox.own == Some(producer) {
+            self.outbox.own = None;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The messages of one producer to one channel: their order, their numbers, how many are under way.
+
+use super::ProducerKey;
+use crate::{EntryId, Instant, Position};
+use alloc::{boxed::Box, collections::VecDeque};
+
+/// Positions of acked messages that are remembered, to tell which ones a server has lost.
+const REMEMBERED: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) producer: ProducerKey,
+    pub(crate) channel: Box<str>,
+    /// What is to be sent, in order; the first `busy` are under way.
+    pub(crate) queue: VecDeque<EntryId>,
+    pub(crate) busy: usize,
+    /// How many of the busy ones wait for their write.
+    pub(crate) arming: usize,
+    /// Acked messages whose removal is not stored yet. They count as under way: after a crash they are asked
+    /// about again, and the server remembers only so many.
+    pub(crate) unsaved: usize,
+    /// The number of the next message that has none.
+    pub(crate) next: u64,
+    /// The last number that was acked; 0: none.
+    pub(crate) acked: u64,
+    /// Whether the server has had a record of this producer: without one nothing behind the first message can
+    /// be there.
+    pub(crate) is_known: bool,
+    pub(crate) last_ack: Option<Instant>,
+    /// Numbers and places of the last acked messages.
+    pub(crate) acks: VecDeque<(u64, Position)>,
+    /// The server expects this number: once nothing is under way, what is left is numbered from it.
+    pub(crate) renumber: Option<u64>,
+    pub(crate) pause: Option<Instant>,
+    pub(crate) failures: u32,
+}
+
+impl Lane {
+    pub(crate) fn new(producer: ProducerKey, channel: &str) -> Self {
+        Self {
+            producer,
+            channel: channel.into(),
+            queue: VecDeque::new(),
+            busy: 0,
+            arming: 0,
+            unsaved: 0,
+            next: 1,
+            acked: 0,
+            is_known: false,
+            last_ack: None,
+            acks: VecDeque::new(),
+            renumber: None,
+            pause: None,
+            failures: 0,
+        }
+    }
+
+    pub(crate) fn remember(&mut self, number: u64, position: Position) {
+        if self.acks.len() == REMEMBERED {
+            self.acks.pop_front();
+        }
+        self.acks.push_back((number, position));
+    }
+
+    /// Takes an entry out of the order.
+    pub(crate) fn remove(&mut self, entry: EntryId) {
+        if self.queue.front() == Some(&entry) {
+            self.queue.pop_front();
+        } else {
+            self.queue.retain(|other| *other != entry);
+        }
+    }
+}
