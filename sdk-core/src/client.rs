@@ -192,6 +192,7 @@ impl RealtimeClient {
         if self.forgets && self.storage.is_open() {
             self.out.push(Output::Storage(StorageOrder::Erase));
         }
+        self.storage.close();
         self.forget_outbox(ErrorCode::Closed);
         self.end_socket(Socket::Open);
         self.channels.clear();

@@ -176,6 +176,11 @@ impl Storage {
             || self.positions.has_work()
     }
 
+    /// Nothing is awaited from it any more.
+    pub(crate) fn close(&mut self) {
+        (self.state, self.pending) = (State::Memory, None);
+    }
+
     /// Whether all that was given to it is safe, or will never be.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.is_open() || (self.pending.is_none() && !self.has_work())
