@@ -75,8 +75,7 @@ impl Rules {
     /// # Errors
     /// `BadRequest` for a name that no channel can have, `UnknownChannel` where no namespace is configured.
     pub fn namespace(&self, channel: &str) -> Result<&Arc<Namespace>, ErrorCode> {
-        let fits = !channel.is_empty() && channel.len() <= self.config.max_length;
-        if !fits || !channel.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        if self.is_impossible(channel) {
             return Err(ErrorCode::BadRequest);
         }
         let base = match &*self.config.private_prefix {
@@ -91,6 +90,13 @@ impl Rules {
             Some(regex) if !regex.is_match(rest) => Err(ErrorCode::BadRequest),
             _ => Ok(namespace),
         }
+    }
+
+    /// Whether no channel can have this name, whatever the namespaces are.
+    #[must_use]
+    pub fn is_impossible(&self, channel: &str) -> bool {
+        let fits = !channel.is_empty() && channel.len() <= self.config.max_length;
+        !fits || !channel.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
     }
 
     /// Longest name that a channel may have, in bytes.

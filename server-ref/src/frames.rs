@@ -9,6 +9,22 @@ use std::borrow::Cow;
 /// The server's ping.
 pub(crate) const PING: Bytes = Bytes::from_static(b"{}");
 
+/// What a publication says of itself, with its id.
+pub(crate) fn with_id(meta: Bytes, id: &str) -> Bytes {
+    if id.is_empty() {
+        return meta;
+    }
+    let mut out = String::with_capacity(meta.len() + id.len() + 10);
+    out.push_str(raw(&meta).as_str().strip_suffix('}').unwrap_or("{"));
+    if out.len() > 1 {
+        out.push(',');
+    }
+    out.push_str("\"id\":");
+    json::encode_text(id, &mut out);
+    out.push('}');
+    out.into()
+}
+
 /// What stands before and behind the client's part in what a publication says of it.
 const META: (usize, usize) = ("{\"info\":".len(), "}".len());
 
@@ -93,8 +109,9 @@ pub(crate) fn publish_reply(id: u32, appended: &Appended) -> Bytes {
         (Digits::default(), Digits::default(), Digits::default(), Digits::default());
     let id = id_digits.write(id.into());
     let time = time.write(appended.time.unsigned_abs());
+    let end: &[u8] = if appended.duplicate { b",\"duplicate\":true}}" } else { b"}}" };
     let Some(position) = appended.position else {
-        return concat(&[b"{\"id\":", id, b",\"publish\":{\"time\":", time, b"}}"]);
+        return concat(&[b"{\"id\":", id, b",\"publish\":{\"time\":", time, end]);
     };
     concat(&[
         b"{\"id\":",
@@ -105,7 +122,7 @@ pub(crate) fn publish_reply(id: u32, appended: &Appended) -> Bytes {
         offset.write(position.offset),
         b",\"time\":",
         time,
-        b"}}",
+        end,
     ])
 }
 
@@ -181,22 +198,34 @@ mod tests {
         for epoch in [Epoch::from_micros(7), Epoch::from_micros(1_700_000_000_000_000)] {
             let position = Some(Position { epoch, offset: 12 });
             for position in [position, None] {
-                let appended = Appended { position, time: 1_700_000_000_000, duplicate: false };
-                let result = wire::PublishResult {
-                    epoch: position.map(|position| position.epoch.to_string()).unwrap_or_default().into(),
-                    offset: position.map_or(0, |position| position.offset),
-                    time: appended.time,
-                    duplicate: appended.duplicate,
-                };
-                assert_eq!(publish_reply(90, &appended), answer(90, wire::Outcome::Publish(result)));
+                for duplicate in [true, false] {
+                    let appended = Appended { position, time: 1_700_000_000_000, duplicate };
+                    let result = wire::PublishResult {
+                        epoch: position.map(|position| position.epoch.to_string()).unwrap_or_default().into(),
+                        offset: position.map_or(0, |position| position.offset),
+                        time: appended.time,
+                        duplicate: appended.duplicate,
+                    };
+                    assert_eq!(publish_reply(90, &appended), answer(90, wire::Outcome::Publish(result)));
+                }
             }
+        }
+    }
+
+    #[test]
+    fn an_id_joins_what_is_there() {
+        for (meta, with) in
+            [("", r#"{"id":"a\"b"}"#), ("{}", r#"{"id":"a\"b"}"#), (r#"{"x":{}}"#, r#"{"x":{},"id":"a\"b"}"#)]
+        {
+            assert_eq!(with_id(meta.into(), "a\"b"), with);
+            assert_eq!(with_id(meta.into(), ""), meta);
         }
     }
 
     #[test]
     fn frames_of_the_hot_path_are_those_of_the_codec() {
         let prefix = push_prefix("chat:\"x\"");
-        for meta in ["", "{}", r#"{"info":{"user":"u","client":"c"},"tags":{"k":"v"}}"#] {
+        for meta in ["", "{}", r#"{"info":{"user":"u","client":"c"},"tags":{"k":"v"},"id":"m1"}"#] {
             for offset in [0, 5] {
                 let publication = publication(offset, meta);
                 let event = wire::PushEvent::Publication(wire_publication(&publication));

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub errors: Counter,
     /// Publications that were accepted here.
     pub publications: Counter,
+    /// Publications that came again and were known.
+    pub duplicates: Counter,
     /// Frames that were written to clients.
     pub frames: Counter,
     /// Subscriptions that recovered everything.
@@ -45,6 +47,7 @@ impl Metrics {
             commands: counter!("homing_commands_total"),
             errors: counter!("homing_command_errors_total"),
             publications: counter!("homing_publications_total"),
+            duplicates: counter!("homing_publications_duplicate_total"),
             frames: counter!("homing_frames_written_total"),
             recovered: counter!("homing_subscriptions_recovered_total"),
             unrecovered: counter!("homing_subscriptions_unrecovered_total"),

@@ -44,6 +44,10 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     if config.engine.call_timeout.millis() == 0 {
         return Err(ConfigError::invalid("engine.call_timeout", "must be above 0"));
     }
+    let window = config.engine.dedupe_window.millis();
+    if window > 0 && window < 60_000 {
+        return Err(ConfigError::invalid("engine.dedupe_window", "must be 0 or at least 60s"));
+    }
     if !config.websocket.handler_prefix.starts_with('/') {
         return Err(ConfigError::invalid("websocket.handler_prefix", "must begin with /"));
     }

@@ -161,6 +161,9 @@ pub struct Engine {
     pub call_timeout: Span,
     /// How long an entry of the presence lives unless its node renews it; default 60s.
     pub presence_ttl: Span,
+    /// How long the numbers of a producer are known again behind its last publish, and no longer may a client
+    /// hold on to a message whose end it does not know; default 48h, 0: messages are not numbered.
+    pub dedupe_window: Span,
     /// How Redis is reached.
     pub redis: Redis,
 }
@@ -171,6 +174,7 @@ impl Default for Engine {
             kind: EngineKind::Memory,
             call_timeout: Span::seconds(5),
             presence_ttl: Span::seconds(60),
+            dedupe_window: Span::hours(48),
             redis: Redis::default(),
         }
     }

@@ -11,7 +11,10 @@ use bytes::Bytes;
 pub trait Log: Send + Sync + 'static {
     /// Appends one publication and tells the nodes that listen to the channel, in one step. Without
     /// retention the nodes are told and nothing is kept.
-    fn append(&self, append: Append) -> Call<Appended>;
+    ///
+    /// What became of it is known only where a producer or a key says which publication it is; then the
+    /// judgement and the append are one step too.
+    fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>>;
 
     /// Reads a page and the head.
     fn read(&self, read: Read) -> Call<Page>;
@@ -48,6 +51,27 @@ pub struct IdempotencyKey {
     pub ttl: Millis,
 }
 
+/// Publications of a producer that a channel knows again: also the most that may be unanswered.
+pub const REMEMBERED: usize = 16;
+
+/// Which publication of which producer it is.
+///
+/// A channel has one record per producer: the last session, the last number, and the ids of the last
+/// [`REMEMBERED`] publications with their places. It is kept for `window` after its last use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The producer, within its channel.
+    pub producer: Box<str>,
+    /// Grows with every connection of the producer; at most 2^53 - 1.
+    pub session: u64,
+    /// Its place among the producer's publications to this channel, from 1; at most 2^53 - 1.
+    pub number: u64,
+    /// The publication's id, unique for ever; at most 255 bytes.
+    pub id: Box<str>,
+    /// See above.
+    pub window: Millis,
+}
+
 /// A publication to be appended. The engine never looks into `data` and `meta`.
 #[derive(Clone, Debug)]
 pub struct Append {
@@ -59,19 +83,52 @@ pub struct Append {
     pub meta: Bytes,
     /// What the channel keeps.
     pub retention: Retention,
-    /// Where a repetition has to be recognised.
+    /// Where a repetition has to be recognised; not looked at where there is a producer.
     pub key: Option<IdempotencyKey>,
+    /// Where the publication is one of a numbered sequence.
+    pub producer: Option<Stamp>,
+    /// It must not be appended: all that is asked is whether it is there already. The producer's session is
+    /// recorded all the same, so that no earlier frame of it can arrive afterwards.
+    pub refused: bool,
 }
 
-/// What became of an append.
+/// A publication is in the log, or was told where nothing is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Its place; `None` where the channel keeps nothing.
     pub position: Option<Position>,
-    /// The engine's time, Unix milliseconds.
+    /// The engine's time of the append, Unix milliseconds.
     pub time: i64,
-    /// Whether the key was known: the place is that of the first one, and nobody was told again.
+    /// Whether it was known: place and time are those of the first one, and nobody was told again.
     pub duplicate: bool,
+}
+
+/// Why a publication was not appended. None of these used its number up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAppended {
+    /// The producer has been seen with a later session: this one comes out of an old socket.
+    #[error("a later session of the producer has published")]
+    Fenced,
+    /// The number belongs to another publication.
+    #[error("the number is taken, {expected} comes next")]
+    Taken {
+        /// The number that comes next.
+        expected: u64,
+    },
+    /// A number before this one is missing.
+    #[error("a number is missing, {expected} comes next")]
+    OutOfOrder {
+        /// The number that comes next.
+        expected: u64,
+        /// The epoch of the log; `None` where nothing is kept.
+        epoch: Option<Epoch>,
+    },
+    /// There is no record of the producer, and the number is not the first.
+    #[error("the producer is unknown")]
+    UnknownProducer,
+    /// It is not there, and was to be refused.
+    #[error("it was refused, and is not there")]
+    Refused,
 }
 
 /// Asks for publications.

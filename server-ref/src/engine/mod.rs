@@ -18,7 +18,10 @@ pub mod redis;
 use crate::clock::Millis;
 use std::{future::Future, pin::Pin, sync::Arc};
 
-pub use log::{Append, Appended, IdempotencyKey, Log, Page, Publication, Reach, Read, Retention};
+pub use log::{
+    Append, Appended, IdempotencyKey, Log, NotAppended, Page, Publication, REMEMBERED, Reach, Read,
+    Retention, Stamp,
+};
 pub use map::{Entry, Join, Joined, Leave, Left, Map, Part, Reaped, Renewal, Renewed, Snapshot, Stats};
 pub use position::{Epoch, Position};
 pub use pubsub::{Doubt, Hint, PubSub, Sink};

@@ -16,7 +16,7 @@ use crate::{
     channels::Rules,
     clock::{Clock, Millis},
     config::Config,
-    engine::{Append, Appended, Call, Channel, Engine, EngineError, IdempotencyKey},
+    engine::{Append, Appended, Call, Channel, Engine, EngineError, IdempotencyKey, NotAppended},
     frames,
     hub::{Close, Connection, Control, Hub},
     metrics::Metrics,
@@ -220,7 +220,7 @@ impl Node {
         channel: &str,
         data: &str,
         key: Option<IdempotencyKey>,
-    ) -> Result<Call<Appended>, ErrorCode> {
+    ) -> Result<Call<Result<Appended, NotAppended>>, ErrorCode> {
         let namespace = self.rules.namespace(channel)?;
         Raw::new(data).map_err(|_| ErrorCode::BadRequest)?;
         self.metrics.publications.increment(1);
@@ -230,6 +230,8 @@ impl Node {
             meta: Bytes::new(),
             retention: namespace.retention,
             key,
+            producer: None,
+            refused: false,
         }))
     }
 

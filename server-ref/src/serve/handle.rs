@@ -41,7 +41,8 @@ impl Handle {
         key: Option<IdempotencyKey>,
     ) -> Result<Appended, PublishError> {
         let call = self.node.publish(channel, data, key).map_err(PublishError::Refused)?;
-        Ok(call.finish().await?)
+        let judged = call.finish().await?;
+        judged.map_err(|_| EngineError::Broken("a publication without a producer was judged").into())
     }
 
     /// Ends all connections of a user, on every node, with this close code.

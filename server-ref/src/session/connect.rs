@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     auth::{ConnectionClaims, TokenError},
-    engine::{Channel, Epoch, Position},
+    engine::{Channel, Epoch, Position, REMEMBERED},
     frames,
 };
 use bytes::Bytes;
@@ -18,7 +18,9 @@ use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What this server offers beyond the protocol.
-const CAPABILITIES: [&str; 4] = ["ping", "publish-position", "retention", "retry-after"];
+const CAPABILITIES: [&str; 5] = ["idempotency-key", "ping", "publish-position", "retention", "retry-after"];
+/// Offered while there is a dedupe window.
+const PRODUCERS: &str = "producers";
 
 /// A connect command that is being answered.
 pub(super) struct Connecting {
@@ -175,6 +177,9 @@ impl Session {
         let subs = self.subscriptions.iter();
         let subs = subs.map(|one| (one.channel.as_ref().into(), self.subscribe_result(one))).collect();
         let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        // Rounded down: nobody may rely on more than there is.
+        let window = u32::try_from(config.engine.dedupe_window.millis() / 1000).unwrap_or(u32::MAX);
+        let offered = CAPABILITIES.iter().chain((window > 0).then_some(&PRODUCERS));
         let ping = config.client.ping_interval.millis();
         let result = ConnectResult {
             client: self.connection.client().as_ref().into(),
@@ -188,14 +193,15 @@ impl Session {
             time: if config.client.connect_include_server_time { self.node.clock.unix() } else { 0 },
             homing: Some(Extras {
                 version: 1,
-                capabilities: CAPABILITIES.iter().map(|name| (*name).into()).collect(),
+                capabilities: offered.map(|name| (*name).into()).collect(),
                 limits: Limits {
                     message_bytes: number(config.client.message_size_limit),
                     frame_bytes: number(config.websocket.message_size_limit),
                     channels: number(config.client.channel_limit),
                     channel_length: number(config.channel.max_length),
                     history_page: config.client.history_max_publication_limit,
-                    ..Limits::default()
+                    dedupe_window: window,
+                    in_flight: if window > 0 { number(REMEMBERED) } else { 0 },
                 },
                 user: self.user().into(),
             }),

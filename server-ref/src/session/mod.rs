@@ -70,6 +70,8 @@ pub struct Session {
     deferred: Vec<Control>,
     times: Times,
     budget: Budget,
+    /// Whether a numbered publish was given up: it may be carried out at any later time.
+    has_lost_track: bool,
 }
 
 /// Who the client is.
@@ -150,6 +152,7 @@ impl Session {
             waiting: 0,
             deferred: Vec::new(),
             times,
+            has_lost_track: false,
         }
     }
 
@@ -261,7 +264,11 @@ impl Session {
             Spent::Allowed => {}
             Spent::Refused { .. } if id == 0 => return,
             Spent::Refused { retry_after } => {
-                return self.refuse(id, Refusal { retry_after, ..ErrorCode::TooManyRequests.into() });
+                let refusal = Refusal { retry_after, ..ErrorCode::TooManyRequests.into() };
+                return match &command.request {
+                    Request::Publish(request) => self.refuse_publish(id, request, refusal),
+                    _ => self.refuse(id, refusal),
+                };
             }
             Spent::Abused => return self.end(DisconnectCode::TooManyRequests.into()),
         }

@@ -86,7 +86,7 @@ pub(crate) async fn publications_expire_and_the_head_stays(setup: &impl Setup) {
     let mut last = None;
     for value in 1..=2 {
         let append = Append { retention: brief, ..number(&channel, value) };
-        last = engine.append(append).finish().await.unwrap().position;
+        last = engine.append(append).finish().await.unwrap().unwrap().position;
     }
     let head = last.unwrap();
     setup.pass(setup.brief() + 20).await;
@@ -101,9 +101,9 @@ pub(crate) async fn an_expired_head_comes_back_with_a_greater_epoch(setup: &impl
     let channel = channel("head");
     let brief = Retention { size: 5, ttl: setup.brief(), meta_ttl: setup.brief() };
     let append = || Append { retention: brief, ..number(&channel, 1) };
-    let before = engine.append(append()).finish().await.unwrap().position.unwrap();
+    let before = engine.append(append()).finish().await.unwrap().unwrap().position.unwrap();
     setup.pass(2 * setup.brief()).await;
-    let after = engine.append(append()).finish().await.unwrap().position.unwrap();
+    let after = engine.append(append()).finish().await.unwrap().unwrap().position.unwrap();
     assert_eq!(after.offset, 1);
     assert!(after.epoch > before.epoch);
     assert_eq!(read(&*engine, &channel, Some(before), 10).await.reach, Reach::Unknown);
@@ -129,20 +129,20 @@ fn keyed(channel: &Channel, value: u64, ttl: Millis) -> Append {
 pub(crate) async fn a_known_key_is_a_duplicate(setup: &impl Setup) {
     let engine = setup.node().await;
     let (first_channel, other) = (channel("key"), channel("key"));
-    let first = engine.append(keyed(&first_channel, 1, 60_000)).finish().await.unwrap();
+    let first = engine.append(keyed(&first_channel, 1, 60_000)).finish().await.unwrap().unwrap();
     append_all(&*engine, &first_channel, 2..=2).await;
-    let again = engine.append(keyed(&first_channel, 3, 60_000)).finish().await.unwrap();
+    let again = engine.append(keyed(&first_channel, 3, 60_000)).finish().await.unwrap().unwrap();
     assert_eq!(again, Appended { duplicate: true, ..first });
     assert_eq!(offsets(&read(&*engine, &first_channel, None, 10).await), [1, 2]);
-    assert!(!engine.append(keyed(&other, 1, 60_000)).finish().await.unwrap().duplicate);
+    assert!(!engine.append(keyed(&other, 1, 60_000)).finish().await.unwrap().unwrap().duplicate);
 }
 
 pub(crate) async fn an_expired_key_is_forgotten(setup: &impl Setup) {
     let engine = setup.node().await;
     let channel = channel("key");
-    engine.append(keyed(&channel, 1, setup.brief())).finish().await.unwrap();
+    engine.append(keyed(&channel, 1, setup.brief())).finish().await.unwrap().unwrap();
     setup.pass(setup.brief() + 20).await;
-    let second = engine.append(keyed(&channel, 2, setup.brief())).finish().await.unwrap();
+    let second = engine.append(keyed(&channel, 2, setup.brief())).finish().await.unwrap().unwrap();
     assert!(!second.duplicate);
     assert_eq!(second.position.unwrap().offset, 2);
 }
@@ -151,7 +151,7 @@ pub(crate) async fn without_retention_nothing_is_kept(setup: &impl Setup) {
     let engine = setup.node().await;
     let channel = channel("none");
     let append = Append { retention: Retention::default(), ..number(&channel, 1) };
-    let appended = engine.append(append).finish().await.unwrap();
+    let appended = engine.append(append).finish().await.unwrap().unwrap();
     assert_eq!((appended.position, appended.duplicate), (None, false));
     assert_eq!(read(&*engine, &channel, None, 10).await.head.offset, 0);
 }
@@ -161,7 +161,7 @@ pub(crate) async fn bytes_come_back_as_they_were(setup: &impl Setup) {
     let channel = channel("bytes");
     let (data, meta) = (r#"{"text":"h\u00e9llo \"é\" 🕊"}"#, r#"{"info":{"client":"c"}}"#);
     let append = Append { data: data.into(), meta: meta.into(), ..number(&channel, 1) };
-    let appended = engine.append(append).finish().await.unwrap();
+    let appended = engine.append(append).finish().await.unwrap().unwrap();
     let page = read(&*engine, &channel, None, 10).await;
     let publication = &page.publications[0];
     assert_eq!((&publication.data[..], &publication.meta[..]), (data.as_bytes(), meta.as_bytes()));

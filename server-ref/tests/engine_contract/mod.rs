@@ -92,6 +92,8 @@ pub(crate) fn number(channel: &Channel, value: u64) -> Append {
         meta: Bytes::new(),
         retention: FIVE,
         key: None,
+        producer: None,
+        refused: false,
     }
 }
 
@@ -103,7 +105,7 @@ pub(crate) async fn append_all(
 ) -> Vec<Appended> {
     let mut all = Vec::new();
     for value in values {
-        all.push(engine.append(number(channel, value)).finish().await.unwrap());
+        all.push(engine.append(number(channel, value)).finish().await.unwrap().unwrap());
     }
     all
 }

@@ -7,7 +7,8 @@ use homing_server::{
     config,
     engine::{
         Append, Appended, Call, Channel, Engine, EngineError, Hint, Join, Joined, Leave, Left, Log, Map,
-        Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats, memory::Memory,
+        NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
+        memory::Memory,
     },
     hub::{Close, Connection, Outgoing},
     metrics::Metrics,
@@ -101,7 +102,7 @@ impl Moody {
 }
 
 impl Log for Moody {
-    fn append(&self, append: Append) -> Call<Appended> {
+    fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>> {
         self.answer(|| self.inner.append(append))
     }
     fn read(&self, read: Read) -> Call<Page> {

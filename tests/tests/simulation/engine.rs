@@ -4,8 +4,9 @@ use crate::dice::Dice;
 use homing_server::{
     clock::Millis,
     engine::{
-        Append, Appended, Call, Channel, Doubt, Engine, Hint, Join, Joined, Leave, Left, Log, Map, Page,
-        Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats, memory::Memory,
+        Append, Appended, Call, Channel, Doubt, Engine, Hint, Join, Joined, Leave, Left, Log, Map,
+        NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
+        memory::Memory,
     },
 };
 use std::{
@@ -118,7 +119,7 @@ impl Shaky {
 }
 
 impl Log for Shaky {
-    fn append(&self, append: Append) -> Call<Appended> {
+    fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>> {
         self.answer(self.inner.append(append))
     }
     fn read(&self, read: Read) -> Call<Page> {

@@ -80,7 +80,7 @@ object!(SubscribeResult<'a> {
     homing
 });
 object!(Retention { size, ttl, cache });
-object!(Publication<'a> { data, offset, info, tags, time, delta, id });
+object!(Publication<'a> { data, offset, info, tags, id, time, delta });
 object!(ClientInfo<'a> { user, client, conn_info, chan_info });
 object!(PublishResult<'a> { epoch, offset, time, duplicate });
 object!(PresenceResult<'a> { presence });

@@ -1,6 +1,8 @@
-//! The memory engine's log: a ring of publications, a head, and the idempotency keys of late.
+//! The memory engine's log: a ring of publications, a head, and what is known again: keys and producers.
 
-use super::{Append, Appended, Epoch, Hint, Page, Position, Read, channel::State};
+use super::{
+    Append, Appended, Epoch, Hint, NotAppended, Page, Position, Read, channel::State, producers::Producers,
+};
 use crate::engine::{Publication, Reach};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,6 +13,7 @@ pub(super) struct Records {
     publications: VecDeque<Publication>,
     publications_until: i64,
     keys: BTreeMap<Box<str>, (Appended, i64)>,
+    producers: Producers,
     /// When the first key may have expired; keys are cleared away then, not at every append.
     keys_checked_at: i64,
 }
@@ -23,6 +26,7 @@ impl Records {
             publications: VecDeque::new(),
             publications_until: 0,
             keys: BTreeMap::new(),
+            producers: Producers::new(),
             keys_checked_at: 0,
         }
     }
@@ -39,10 +43,11 @@ impl Records {
             self.keys.retain(|_, (_, until)| *until > now);
             self.keys_checked_at = self.keys.values().map(|(_, until)| *until).min().unwrap_or(i64::MAX);
         }
+        self.producers.expire(now);
     }
 
     pub(super) fn is_over(&self, now: i64) -> bool {
-        self.head.is_none() && now >= self.head_until && self.keys.is_empty()
+        self.head.is_none() && now >= self.head_until && self.keys.is_empty() && self.producers.is_empty()
     }
 
     /// The head, made where there is none, and kept from now on for the larger of `meta_ttl` and what it had.
@@ -54,26 +59,45 @@ impl Records {
 }
 
 impl State {
-    /// Appends, and says what the listeners are to be told.
+    /// Judges, appends, and says what the listeners are to be told.
     pub(super) fn append(
         &mut self,
         append: Append,
         now: i64,
         epoch: impl FnOnce() -> Epoch,
-    ) -> (Appended, Option<Hint>) {
-        let Append { data, meta, retention, key, .. } = append;
-        if !retention.keeps() && key.is_none() {
+    ) -> (Result<Appended, NotAppended>, Option<Hint>) {
+        let Append { data, meta, retention, key, producer, refused, .. } = append;
+        let is_plain = producer.is_none() && key.is_none();
+        if is_plain && refused {
+            return (Err(NotAppended::Refused), None);
+        }
+        if is_plain && !retention.keeps() {
             let hint = Hint::Appended(None, Publication { offset: 0, time: now, data, meta });
-            return (Appended { position: None, time: now, duplicate: false }, Some(hint));
+            return (Ok(Appended { position: None, time: now, duplicate: false }), Some(hint));
         }
         let log = self.log.get_or_insert_with(|| Box::new(Records::new()));
         log.expire(now);
-        if let Some((first, _)) = key.as_ref().and_then(|key| log.keys.get(&key.key)) {
-            return (Appended { duplicate: true, ..*first }, None);
+        let meta_ttl = retention.meta_ttl.max(retention.ttl);
+        let known = match (&producer, &key) {
+            (Some(stamp), _) => match log.producers.judge(stamp, now) {
+                Ok(known) => known,
+                Err(NotAppended::OutOfOrder { expected, .. }) => {
+                    let epoch = retention.keeps().then(|| log.touch(now, meta_ttl, epoch).epoch);
+                    return (Err(NotAppended::OutOfOrder { expected, epoch }), None);
+                }
+                Err(other) => return (Err(other), None),
+            },
+            (None, Some(key)) => log.keys.get(&key.key).map(|(first, _)| *first),
+            (None, None) => None,
+        };
+        match known {
+            Some(first) => return (Ok(Appended { duplicate: true, ..first }), None),
+            None if refused => return (Err(NotAppended::Refused), None),
+            None => {}
         }
         let mut publication = Publication { offset: 0, time: now, data, meta };
         let position = retention.keeps().then(|| {
-            let mut head = log.touch(now, retention.meta_ttl.max(retention.ttl), epoch);
+            let mut head = log.touch(now, meta_ttl, epoch);
             head.offset += 1;
             log.head = Some(head);
             publication.offset = head.offset;
@@ -85,12 +109,16 @@ impl State {
             head
         });
         let appended = Appended { position, time: now, duplicate: false };
-        if let Some(key) = key {
-            let until = now.saturating_add_unsigned(key.ttl);
-            log.keys_checked_at = log.keys_checked_at.min(until);
-            log.keys.insert(key.key, (appended, until));
+        match (producer, key) {
+            (Some(stamp), _) => log.producers.appended(stamp, appended),
+            (None, Some(key)) => {
+                let until = now.saturating_add_unsigned(key.ttl);
+                log.keys_checked_at = log.keys_checked_at.min(until);
+                log.keys.insert(key.key, (appended, until));
+            }
+            (None, None) => {}
         }
-        (appended, Some(Hint::Appended(position.map(|position| position.epoch), publication)))
+        (Ok(appended), Some(Hint::Appended(position.map(|position| position.epoch), publication)))
     }
 
     pub(super) fn read(&mut self, read: &Read, now: i64, epoch: impl FnOnce() -> Epoch) -> Page {

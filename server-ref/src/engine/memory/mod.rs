@@ -6,10 +6,12 @@
 mod channel;
 mod entries;
 mod log;
+mod producers;
 
 use super::{
-    Append, Appended, Call, Channel, Engine, Entry, Epoch, Hint, Join, Joined, Leave, Left, Log, Map, Page,
-    Part, Position, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
+    Append, Appended, Call, Channel, Engine, Entry, Epoch, Hint, Join, Joined, Leave, Left, Log, Map,
+    NotAppended, Page, Part, Position, PubSub, REMEMBERED, Read, Reaped, Renewal, Renewed, Sink, Snapshot,
+    Stamp, Stats,
 };
 use crate::clock::Clock;
 use bytes::Bytes;
@@ -198,7 +200,7 @@ impl Store {
 }
 
 impl Log for Memory {
-    fn append(&self, append: Append) -> Call<Appended> {
+    fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>> {
         let store = &*self.store;
         let now = store.clock.unix();
         let channel = Arc::clone(&append.channel);

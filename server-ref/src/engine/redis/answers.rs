@@ -1,8 +1,9 @@
 //! What Redis answers, decoded. An answer that cannot be read is `None`.
 
-use super::frame;
+use super::{frame, request::Judged};
 use crate::engine::{
-    Appended, Entry, Epoch, Joined, Left, Page, Position, Publication, Reach, Renewed, Snapshot, Stats,
+    Appended, Entry, Epoch, Joined, Left, NotAppended, Page, Position, Publication, Reach, Renewed, Snapshot,
+    Stats,
 };
 use bytes::Bytes;
 use redis::{ServerError, ServerErrorKind, Value};
@@ -88,19 +89,29 @@ impl Appends {
     }
 
     /// The next append of the run.
-    pub(super) fn appended(&mut self, epoch: Option<Epoch>) -> Option<Appended> {
+    pub(super) fn judged(&mut self, epoch: Option<Epoch>) -> Option<Judged> {
         match self.rest.next()? {
             value @ Value::Int(_) => {
                 let offset = count(&value)?;
                 let position = epoch.map(|epoch| Position { epoch, offset });
-                Some(Appended { position, time: self.time, duplicate: false })
+                Some(Ok(Appended { position, time: self.time, duplicate: false }))
             }
-            value => first(&text(value)?),
+            value => {
+                let text = text(value)?;
+                match text.as_bytes().first()? {
+                    b'F' => Some(Err(NotAppended::Fenced)),
+                    b'T' => Some(Err(NotAppended::Taken { expected: text[1..].parse().ok()? })),
+                    b'O' => Some(Err(NotAppended::OutOfOrder { expected: text[1..].parse().ok()?, epoch })),
+                    b'U' => Some(Err(NotAppended::UnknownProducer)),
+                    b'R' => Some(Err(NotAppended::Refused)),
+                    _ => first(&text).map(Ok),
+                }
+            }
         }
     }
 }
 
-/// What a key remembers of the first append under it.
+/// What a key or a record remembers of the first append.
 fn first(remembered: &str) -> Option<Appended> {
     let mut words = remembered.split(' ');
     let epoch = words.next()?;

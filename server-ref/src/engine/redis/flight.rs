@@ -8,10 +8,10 @@ use super::{
     answers::{self, Refusal},
     frame,
     link::{self, Live},
-    request::{Answer, Ask, Job, UNREADABLE, evalsha, reply},
+    request::{Answer, Ask, Job, Judged, UNREADABLE, evalsha, reply},
     script::Script,
 };
-use crate::engine::{Append, Appended, Channel, EngineError, Retention};
+use crate::engine::{Append, Channel, EngineError, Retention};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
@@ -82,12 +82,30 @@ fn load_up(lane: &Mutex<Lane>) -> Option<Vec<Job>> {
     (count > 0).then_some(jobs)
 }
 
-/// Appends to one channel with one retention, all of them with a key or none.
-pub(super) struct Run {
-    pub(super) channel: Channel,
-    pub(super) retention: Retention,
-    pub(super) is_keyed: bool,
-    pub(super) members: Vec<(Append, Answer<Appended>)>,
+/// How a publication is known again.
+#[derive(Clone, Copy, PartialEq)]
+enum KnownBy {
+    Nothing,
+    Key,
+    Producer,
+}
+
+impl KnownBy {
+    const fn of(append: &Append) -> Self {
+        match (&append.producer, &append.key) {
+            (Some(_), _) => Self::Producer,
+            (None, Some(_)) => Self::Key,
+            (None, None) => Self::Nothing,
+        }
+    }
+}
+
+/// Appends to one channel with one retention, all of them known again in the same way.
+struct Run {
+    channel: Channel,
+    retention: Retention,
+    known_by: KnownBy,
+    members: Vec<(Append, Answer<Judged>)>,
 }
 
 /// One command of a flight.
@@ -110,12 +128,12 @@ impl Flight {
             match job {
                 Job::Append(append, answer) => {
                     let (channel, retention) = (Arc::clone(&append.channel), append.retention);
-                    let is_keyed = append.key.is_some();
-                    let alike = |run: &Run| run.retention == retention && run.is_keyed == is_keyed;
+                    let known_by = KnownBy::of(&append);
+                    let alike = |run: &Run| run.retention == retention && run.known_by == known_by;
                     let at = last.get(&channel).copied().filter(|at| alike(&runs[*at]));
                     let at = at.unwrap_or_else(|| {
                         last.insert(Arc::clone(&channel), runs.len());
-                        runs.push(Run { channel, retention, is_keyed, members: Vec::new() });
+                        runs.push(Run { channel, retention, known_by, members: Vec::new() });
                         runs.len() - 1
                     });
                     runs[at].members.push((append, answer));
@@ -212,8 +230,8 @@ impl Part {
                         shared.saw(epoch);
                     }
                     for (_, answer) in run.members {
-                        let appended = epoch.and_then(|epoch| answers.as_mut()?.appended(epoch));
-                        reply(answer, appended.ok_or(EngineError::Broken(UNREADABLE)));
+                        let judged = epoch.and_then(|epoch| answers.as_mut()?.judged(epoch));
+                        reply(answer, judged.ok_or(EngineError::Broken(UNREADABLE)));
                     }
                 }
             }
@@ -239,7 +257,7 @@ impl Part {
 struct Way {
     retention: Retention,
     count: usize,
-    is_keyed: bool,
+    known_by: KnownBy,
 }
 
 fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
@@ -247,8 +265,8 @@ fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
     let mut keys = 0;
     let mut numbered = Vec::with_capacity(runs.len());
     for run in runs {
-        let way = Way { retention: run.retention, count: run.members.len(), is_keyed: run.is_keyed };
-        keys += if way.is_keyed { way.count } else { 0 };
+        let way = Way { retention: run.retention, count: run.members.len(), known_by: run.known_by };
+        keys += if way.known_by == KnownBy::Nothing { 0 } else { way.count };
         keys += if way.retention.keeps() { 2 } else { 1 };
         numbered.push(ways.iter().position(|known| *known == way).unwrap_or_else(|| {
             ways.push(way);
@@ -262,23 +280,31 @@ fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
             cmd.arg(shared.keys.head(partition, &run.channel));
         }
         cmd.arg(shared.keys.log(partition, &run.channel));
-        for key in run.members.iter().filter_map(|(append, _)| append.key.as_ref()) {
-            cmd.arg(shared.keys.idempotency(partition, &run.channel, &key.key));
+        for (append, _) in &run.members {
+            if let Some(stamp) = &append.producer {
+                cmd.arg(shared.keys.producer(partition, &run.channel, &stamp.producer));
+            } else if let Some(key) = &append.key {
+                cmd.arg(shared.keys.idempotency(partition, &run.channel, &key.key));
+            }
         }
     }
     cmd.arg(&*live.generation).arg(seen).arg(shared.config.hint_bytes).arg(runs.len()).arg(ways.len());
-    for Way { retention, count, is_keyed } in ways {
+    for Way { retention, count, known_by } in ways {
         let size = if retention.keeps() { retention.size } else { 0 };
-        cmd.arg(size).arg(retention.ttl).arg(retention.meta_ttl).arg(count).arg(u8::from(is_keyed));
+        cmd.arg(size).arg(retention.ttl).arg(retention.meta_ttl).arg(count).arg(known_by as u8);
     }
     let mut body = Vec::new();
     for (run, way) in runs.iter().zip(numbered) {
         cmd.arg(way + 1);
         for (append, _) in &run.members {
             body.clear();
-            frame::body(&mut body, &append.data, &append.meta);
+            if !append.refused {
+                frame::body(&mut body, &append.data, &append.meta);
+            }
             cmd.arg(body.as_slice());
-            if let Some(key) = &append.key {
+            if let Some(stamp) = &append.producer {
+                cmd.arg(stamp.session).arg(stamp.number).arg(&*stamp.id).arg(stamp.window.max(1));
+            } else if let Some(key) = &append.key {
                 cmd.arg(key.ttl.max(1));
             }
         }

@@ -69,6 +69,11 @@ impl Keys {
         self.key(partition, "once", &format!("{}:{channel}:{key}", channel.len()))
     }
 
+    /// A producer's record in a channel.
+    pub(super) fn producer(&self, partition: Partition, channel: &str, producer: &str) -> String {
+        self.key(partition, "from", &format!("{}:{channel}:{producer}", channel.len()))
+    }
+
     /// The channel of a topic.
     pub(super) fn channel_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let (_, channel) = topic.strip_prefix(&*self.prefix)?.split_once("}:log:")?;

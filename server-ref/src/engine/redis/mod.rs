@@ -16,7 +16,7 @@ mod topics;
 
 use super::{
     Append, Appended, Call, Channel, Engine, EngineError, Epoch, Hint, Join, Joined, Leave, Left, Log, Map,
-    Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
+    NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
 };
 use bytes::Bytes;
 use flight::Lane;
@@ -231,7 +231,10 @@ impl Shared {
 }
 
 impl Log for Redis {
-    fn append(&self, append: Append) -> Call<Appended> {
+    fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>> {
+        if append.refused && append.producer.is_none() && append.key.is_none() {
+            return Call::Ready(Ok(Err(NotAppended::Refused)));
+        }
         let partition = self.shared.keys.partition(&append.channel);
         let (answer, call) = promise();
         self.send(partition, (Job::Append(append, answer), call))

@@ -1,17 +1,20 @@
 //! A call on its way to Redis: what is sent, and how its answer settles it.
 
 use super::script::Script;
-use crate::engine::{Append, Appended, Call, EngineError};
+use crate::engine::{Append, Appended, Call, EngineError, NotAppended};
 use redis::{Cmd, Value};
 use tokio::sync::oneshot;
 
 /// Where the outcome of a call goes.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
 
+/// What became of an append.
+pub(super) type Judged = Result<Appended, NotAppended>;
+
 /// One call that waits in a lane.
 pub(super) enum Job {
     /// Goes together with other appends.
-    Append(Append, Answer<Appended>),
+    Append(Append, Answer<Judged>),
     /// Goes by itself.
     Ask(Ask),
 }

@@ -35,7 +35,7 @@ impl Script {
 
     pub(super) const fn source(self) -> &'static str {
         match self {
-            Self::Append => script!("head", "append"),
+            Self::Append => script!("head", "producers", "append"),
             Self::Read => script!("head", "read"),
             Self::Clear => script!("head", "clear"),
             Self::Join => script!("head", "entries", "join"),
