@@ -3,6 +3,7 @@
 
 mod log;
 mod map;
+mod producers;
 mod pubsub;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ pub(crate) trait Setup {
     }
 }
 
-pub(crate) use self::{log::*, map::*, pubsub::*};
+pub(crate) use self::{log::*, map::*, producers::*, pubsub::*};
 
 /// Makes one test of every contract.
 #[macro_export]
@@ -51,6 +52,17 @@ macro_rules! engine_contract {
             an_expired_key_is_forgotten,
             without_retention_nothing_is_kept,
             bytes_come_back_as_they_were,
+            a_known_id_is_a_duplicate_under_whatever_number,
+            numbers_have_to_follow_one_another,
+            an_older_session_is_fenced,
+            a_refusal_asks_first_and_uses_no_number_up,
+            a_refusal_of_a_key_asks_first,
+            a_record_remembers_so_many_ids,
+            a_record_lives_as_long_as_it_is_used,
+            producers_are_known_where_nothing_is_kept,
+            a_place_that_was_acked_stays_what_it_was,
+            an_epoch_that_was_told_is_the_logs,
+            random_histories_end_as_the_model_says,
             entries_come_and_go,
             a_second_birth_fences_the_first,
             a_lapsed_entry_is_absent_before_it_is_reaped,

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use homing_server::{
     clock::{Clock, Millis},
     engine::{
-        Append, Appended, Channel, Doubt, Engine, Epoch, Hint, IdempotencyKey, Join, Leave, Page, Part,
-        Position, Publication, Reach, Read, Renewal, Retention, Sink, Snapshot,
+        Append, Appended, Channel, Doubt, Engine, Epoch, Hint, IdempotencyKey, Join, Leave, NotAppended,
+        Page, Part, Position, Publication, Reach, Read, Renewal, Retention, Sink, Snapshot, Stamp,
         memory::Memory,
         redis::{Redis, RedisConfig},
     },
@@ -64,6 +64,8 @@ enum Step {
         data: String,
         retention: Retention,
         key: Option<(&'static str, Millis)>,
+        producer: Option<Stamp>,
+        refused: bool,
     },
     Read {
         at: usize,
@@ -117,12 +119,26 @@ fn step(numbers: &mut Numbers, brief: Millis) -> Step {
     let at = usize::try_from(numbers.below(CHANNELS as u64)).unwrap();
     let ttl = numbers.pick(&[brief, LONG, LONG]);
     let value = format!("{{\"n\":{}}}", numbers.below(1000));
-    match numbers.below(22) {
+    match numbers.below(26) {
         0..=6 => {
             let size = numbers.pick(&[0, 1, 3, 8, 8]);
             let retention = Retention { size, ttl, meta_ttl: numbers.pick(&[brief, LONG]) };
             let key = (numbers.below(3) == 0).then(|| (numbers.pick(&KEYS), numbers.pick(&[brief, LONG])));
-            Step::Append { at, data: value, retention, key }
+            let refused = numbers.below(10) == 0;
+            Step::Append { at, data: value, retention, key, producer: None, refused }
+        }
+        22..=25 => {
+            let size = numbers.pick(&[0, 1, 8, 8, 8]);
+            let retention = Retention { size, ttl, meta_ttl: numbers.pick(&[brief, LONG]) };
+            let stamp = Stamp {
+                producer: numbers.pick(&["p", "q"]).into(),
+                session: 1 + numbers.below(8).min(2),
+                number: 1 + numbers.below(6),
+                id: numbers.pick(&KEYS).into(),
+                window: numbers.pick(&[brief, LONG, LONG]),
+            };
+            let refused = numbers.below(5) == 0;
+            Step::Append { at, data: value, retention, key: None, producer: Some(stamp), refused }
         }
         7..=10 => {
             let since = numbers.below(3) > 0;
@@ -250,7 +266,7 @@ impl Side {
         let engine = Arc::clone(&self.engine);
         let part = Part::Here;
         match step.clone() {
-            Step::Append { at, data, retention, key } => {
+            Step::Append { at, data, retention, key, producer, refused } => {
                 let key = key.map(|(key, ttl)| IdempotencyKey { key: key.into(), ttl });
                 let append = Append {
                     channel: channels[at].clone(),
@@ -258,10 +274,20 @@ impl Side {
                     meta: Bytes::new(),
                     retention,
                     key,
+                    producer,
+                    refused,
                 };
-                let Appended { position, duplicate, .. } = engine.append(append).finish().await.unwrap();
-                let position = position.map(|position| self.place(at, position));
-                format!("{position:?} {duplicate}")
+                match engine.append(append).finish().await.unwrap() {
+                    Ok(Appended { position, duplicate, .. }) => {
+                        let position = position.map(|position| self.place(at, position));
+                        format!("{position:?} {duplicate}")
+                    }
+                    Err(NotAppended::OutOfOrder { expected, epoch }) => {
+                        let epoch = epoch.map(|epoch| self.epoch(epoch));
+                        format!("{expected} is expected in {epoch:?}")
+                    }
+                    Err(not) => format!("{not:?}"),
+                }
             }
             Step::Read { at, since, limit, reverse, meta_ttl } => {
                 let since = since.and_then(|(back, by)| {

@@ -33,7 +33,11 @@ async fn node(server: &RedisServer) -> Redis {
 }
 
 async fn append(engine: &Redis, channel: &Channel, value: u64) -> Result<Appended, EngineError> {
-    engine.append(Append { retention: MANY, ..number(channel, value) }).finish().await
+    engine
+        .append(Append { retention: MANY, ..number(channel, value) })
+        .finish()
+        .await
+        .map(|judged| judged.expect("it has no number"))
 }
 
 async fn place(engine: &Redis, channel: &Channel, value: u64) -> Position {
@@ -365,7 +369,7 @@ async fn a_large_publication_is_told_by_its_place() {
     let channel = channel("large");
     let ear = Ear::of(&engine, std::slice::from_ref(&channel)).await;
     let data = Bytes::from(format!("\"{}\"", "x".repeat(40_000)));
-    engine.append(Append { data: data.clone(), ..number(&channel, 0) }).finish().await.unwrap();
+    engine.append(Append { data: data.clone(), ..number(&channel, 0) }).finish().await.unwrap().unwrap();
     wait_for(|| ear.doubts() == [Doubt::Channels(vec![channel.clone()])]).await;
     assert_eq!(read(&engine, &channel, None, 1).await.publications[0].data, data);
 }
@@ -383,7 +387,7 @@ async fn appends_that_wait_go_together_and_keep_their_order() {
         })
         .collect();
     for (at, call) in calls.into_iter().enumerate() {
-        let offset = call.finish().await.unwrap().position.unwrap().offset;
+        let offset = call.finish().await.unwrap().unwrap().position.unwrap().offset;
         assert_eq!(offset, at as u64 / 5 + 1);
     }
     assert!(engine.flights() - before < 20, "{} flights", engine.flights() - before);
@@ -394,8 +398,18 @@ async fn heads_and_logs_expire_in_redis() {
     let server = RedisServer::start().await;
     let engine = node(&server).await;
     let brief = Retention { size: 5, ttl: 100, meta_ttl: 200 };
-    engine.append(Append { retention: brief, ..number(&channel("gone"), 1) }).finish().await.unwrap();
-    engine.append(Append { retention: FIVE, ..number(&channel("stays"), 1) }).finish().await.unwrap();
+    engine
+        .append(Append { retention: brief, ..number(&channel("gone"), 1) })
+        .finish()
+        .await
+        .unwrap()
+        .unwrap();
+    engine
+        .append(Append { retention: FIVE, ..number(&channel("stays"), 1) })
+        .finish()
+        .await
+        .unwrap()
+        .unwrap();
     let until = Instant::now() + Duration::from_secs(5);
     loop {
         let keys: Vec<String> = server.command(&["KEYS", "*:{*"]).await;
