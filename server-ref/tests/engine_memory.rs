@@ -41,7 +41,7 @@ async fn what_has_expired_is_swept_away() {
     let engine = setup.node().await;
     for value in 0..300 {
         let channel = engine_contract::channel("swept");
-        engine.append(engine_contract::number(&channel, value)).finish().await.unwrap();
+        engine.append(engine_contract::number(&channel, value)).finish().await.unwrap().unwrap();
     }
     assert_eq!(setup.store.channels(), 300);
     setup.pass(3_600_000).await;

@@ -161,8 +161,8 @@ pub struct Engine {
     pub call_timeout: Span,
     /// How long an entry of the presence lives unless its node renews it; default 60s.
     pub presence_ttl: Span,
-    /// How long the numbers of a producer are known again behind its last publish, and no longer may a client
-    /// hold on to a message whose end it does not know; default 48h, 0: messages are not numbered.
+    /// How long a producer is remembered after its last publish, so that what it sends again is known; a client
+    /// never sends an older message again. Default 48h, 0: publishes are not numbered.
     pub dedupe_window: Span,
     /// How Redis is reached.
     pub redis: Redis,

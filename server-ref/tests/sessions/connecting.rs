@@ -16,10 +16,10 @@ fn the_connect_result_says_what_the_server_offers() {
         result["homing"],
         json!({
             "version": 1,
-            "capabilities": ["ping", "publish-position", "retention", "retry-after"],
+            "capabilities": ["idempotency-key", "ping", "publish-position", "retention", "retry-after", "producers"],
             "limits": {
                 "message_bytes": 65536, "frame_bytes": 1_048_576, "channels": 128, "channel_length": 255,
-                "history_page": 300
+                "history_page": 300, "dedupe_window": 172_800, "in_flight": 16
             },
             "user": "ada"
         })

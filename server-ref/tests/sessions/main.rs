@@ -9,6 +9,7 @@ mod hostile;
 mod limits;
 mod orders;
 mod presence;
+mod producers;
 mod recovery;
 mod support;
 mod times;
