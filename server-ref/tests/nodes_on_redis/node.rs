@@ -71,14 +71,25 @@ impl Node {
         self.child.wait().unwrap();
     }
 
-    /// Whether it wants to be sent clients.
-    pub(crate) async fn is_ready(&self) -> bool {
+    async fn fetch(&self, path: &str) -> String {
         let mut socket = TcpStream::connect(&self.address).await.unwrap();
-        let request = format!("GET /ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.unwrap();
-        answer.starts_with("HTTP/1.1 200")
+        answer
+    }
+
+    /// Whether it wants to be sent clients.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.fetch("/ready").await.starts_with("HTTP/1.1 200")
+    }
+
+    /// Whether it has answered a command with an error.
+    pub(crate) async fn has_refused(&self) -> bool {
+        let metrics = self.fetch("/metrics").await;
+        let errors = metrics.lines().find(|line| line.starts_with("homing_command_errors_total"));
+        errors.is_some_and(|line| !line.ends_with(" 0"))
     }
 }
 
