@@ -1,11 +1,12 @@
-//! The memory engine as a node sees it on a bad day: answers come late or never, hints get lost.
+//! The memory engine as a node sees it on a bad day: answers come late or never, hints get lost, and what was
+//! given up is carried out all the same, behind what was asked after it.
 
 use crate::dice::Dice;
 use homing_server::{
     clock::Millis,
     engine::{
-        Append, Appended, Call, Channel, Doubt, Engine, Hint, Join, Joined, Leave, Left, Log, Map,
-        NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
+        Append, Appended, Call, Channel, Doubt, Engine, EngineError, Hint, Join, Joined, Leave, Left, Log,
+        Map, NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
         memory::Memory,
     },
 };
@@ -18,6 +19,8 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+type Deed = Box<dyn FnOnce() + Send>;
+
 /// What happens to the answers of a node's engine, and to its hints.
 #[derive(Default)]
 struct Mood {
@@ -29,11 +32,17 @@ struct Mood {
     /// Of a hundred calls, how many are answered late, and how many never.
     slow: u64,
     lost: u64,
+    /// Of a hundred appends, how many take their link down.
+    breaks: u64,
+    /// Appends wait for the next link until then.
+    broken_until: Millis,
+    /// What is carried out later, by time.
+    deeds: BTreeMap<(Millis, u64), Deed>,
 }
 
 /// One node's engine.
 pub(crate) struct Shaky {
-    inner: Memory,
+    inner: Arc<Memory>,
     mood: Mutex<Mood>,
     hints: Arc<Hints>,
 }
@@ -68,7 +77,7 @@ impl Sink for Ear {
 impl Shaky {
     pub(crate) fn new(inner: Memory, dice: Dice) -> Self {
         let mood = Mutex::new(Mood { dice, ..Mood::default() });
-        Self { inner, mood, hints: Arc::default() }
+        Self { inner: Arc::new(inner), mood, hints: Arc::default() }
     }
 
     /// Of a hundred calls so many are answered late, and so many never.
@@ -77,19 +86,34 @@ impl Shaky {
         (mood.slow, mood.lost) = (slow, lost);
     }
 
+    /// Of a hundred appends so many take the link to the store down: nobody knows what became of them, and
+    /// those behind them wait for the next link.
+    pub(crate) fn set_breaks(&self, breaks: u64) {
+        self.mood.lock().expect("nobody panics with it").breaks = breaks;
+    }
+
     pub(crate) fn lose_hints(&self, lost: bool) {
         self.hints.lost.store(lost, Ordering::Relaxed);
     }
 
     /// When the next late answer arrives.
     pub(crate) fn next(&self) -> Option<Millis> {
-        self.mood.lock().expect("nobody panics with it").late.keys().next().map(|(at, _)| *at)
+        let mood = self.mood.lock().expect("nobody panics with it");
+        let next = [mood.late.keys().next(), mood.deeds.keys().next()];
+        next.into_iter().flatten().map(|(at, _)| *at).min()
     }
 
-    /// Lets answers arrive.
+    /// Lets answers arrive, and what is overdue happen.
     pub(crate) fn set_now(&self, now: Millis) {
         let mut mood = self.mood.lock().expect("nobody panics with it");
         mood.now = now;
+        let mut due = Vec::new();
+        while let Some(first) = mood.deeds.first_entry().filter(|first| first.key().0 <= now) {
+            due.push(first.remove());
+        }
+        drop(mood);
+        due.into_iter().for_each(|deed| deed());
+        let mut mood = self.mood.lock().expect("nobody panics with it");
         while let Some(first) = mood.late.first_entry().filter(|first| first.key().0 <= now) {
             let _ = first.remove().send(());
         }
@@ -120,7 +144,40 @@ impl Shaky {
 
 impl Log for Shaky {
     fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>> {
-        self.answer(self.inner.append(append))
+        let mut mood = self.mood.lock().expect("nobody panics with it");
+        let was_broken = mood.broken_until > mood.now;
+        let breaks = mood.breaks;
+        if !was_broken && (breaks == 0 || mood.dice.below(100) >= breaks) {
+            drop(mood);
+            return self.answer(self.inner.append(append));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let inner = Arc::clone(&self.inner);
+        let later = |mood: &mut Mood, at, deed| {
+            mood.made += 1;
+            let made = mood.made;
+            mood.deeds.insert((at, made), deed);
+        };
+        if was_broken {
+            let deed = Box::new(move || drop(sender.send(inner.append(append))));
+            let at = mood.broken_until;
+            later(&mut mood, at, deed);
+        } else {
+            mood.broken_until = mood.now + 1 + mood.dice.below(1000);
+            let (over, at) = (mood.broken_until, mood.now + 1 + mood.dice.below(6000));
+            later(
+                &mut mood,
+                over,
+                Box::new(move || drop(sender.send(Call::Ready(Err(EngineError::Deadline))))),
+            );
+            later(&mut mood, at, Box::new(move || drop(inner.append(append))));
+        }
+        Call::Pending(Box::pin(async move {
+            match receiver.await {
+                Ok(call) => call.finish().await,
+                Err(_) => Err(EngineError::Deadline),
+            }
+        }))
     }
     fn read(&self, read: Read) -> Call<Page> {
         self.answer(self.inner.read(read))

@@ -64,12 +64,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(config: &Config, store: &Memory, time: &Arc<Time>, dice: &mut Dice) -> Self {
+    pub(crate) fn new(config: Config, store: &Memory, time: &Arc<Time>, dice: &mut Dice) -> Self {
         let engine = Arc::new(Shaky::new(store.node(), Dice::new(dice.number())));
         let mut procedures = Procedures::default();
         procedures.add("echo", async |_, data| Ok(data));
         let node = Node::new(Parts {
-            config: config.clone(),
+            config,
             engine: Arc::clone(&engine) as Arc<dyn Engine>,
             clock: Arc::clone(time) as Arc<dyn Clock>,
             entropy: dice.entropy(),

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(crate) const SETTINGS: &str = r#"
 [client]
 insecure = true
+command_rate_limit = 5
 [engine]
 call_timeout = "2s"
 [[channel.namespaces]]
@@ -30,6 +31,9 @@ history_size = 5
 history_ttl = "1h"
 force_recovery = true
 "#;
+
+/// Largest message on the first node.
+pub(crate) const SMALL: usize = 40;
 
 /// What is on its way.
 enum Parcel {
@@ -124,7 +128,12 @@ impl World {
 
     /// Starts a node, in the place of one that was there before.
     pub(crate) fn start(&mut self, node: usize) {
-        self.hosts[node] = Some(Host::new(&self.config, &self.store, &self.time, &mut self.dice));
+        let mut config = self.config.clone();
+        // One node takes less than the others: what they accepted is refused where it comes again.
+        if node == 0 {
+            config.client.message_size_limit = SMALL;
+        }
+        self.hosts[node] = Some(Host::new(config, &self.store, &self.time, &mut self.dice));
     }
 
     /// Ends a node's process without a word. Its clients' sockets are reset.
@@ -146,6 +155,22 @@ impl World {
             self.post(Parcel::Gone(link));
             self.post(Parcel::Closed(link, 1006, "reset".into()));
         }
+    }
+
+    /// Cuts a client's socket, and what it has sent arrives late, when its next connection is there.
+    pub(crate) fn cut_late(&mut self, client: usize) {
+        let Some(conn) = self.clients[client].open else { return };
+        let link = (client, conn.0);
+        let late = 500 + self.dice.below(6000);
+        let moved: Vec<_> = self
+            .parcels
+            .extract_if(.., |_, parcel| matches!(parcel, Parcel::ToServer(to, _) if *to == link))
+            .collect();
+        for ((at, order), parcel) in moved {
+            self.parcels.insert((at + late, order), parcel);
+        }
+        *self.order.entry((link, true)).or_default() += late;
+        self.reset(client);
     }
 
     /// Swallows everything on a client's socket from here on.
@@ -273,6 +298,11 @@ impl World {
             host.turn(&mut |link, word| said.push((link, word)));
         }
         for (link, word) in said {
+            if let Said::Frame(text) = &word
+                && (text.contains("\"error\":") || text.contains("\"duplicate\":"))
+            {
+                self.transcript.push_str(&format!("{} to {link:?} {text}\n", self.now));
+            }
             self.post(match word {
                 Said::Frame(text) => Parcel::ToClient(link, text),
                 Said::Close(code, reason) => Parcel::Closed(link, code, reason),
