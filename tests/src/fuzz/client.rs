@@ -157,16 +157,30 @@ impl Host {
                 self.calls.extend(accepted.ok().map(|accepted| accepted.request));
             }
             21 => self.calls.extend(client.history(now, channel, &HistoryQuery::default()).ok()),
-            22 => {
-                if let Some(call) = self.calls.first().copied() {
-                    client.cancel(now, call);
-                }
-            }
             23 => drop(client.connect(now)),
             24 => client.disconnect(now),
             25 => {
                 let key = homing_core::ChannelKey(u32::from(script.byte()));
                 client.advance(now, self.conn, key, script.byte().into());
+            }
+            step @ (22 | 28..=33) => self.outbox_step(step, script),
+            26 if script.byte() == 255 => client.close(now, Duration::from_secs(1)),
+            _ => {
+                self.now += 37 * u64::from(script.byte()) * u64::from(script.byte());
+                client.handle_timeout(Instant::from_millis(self.now));
+            }
+        }
+    }
+
+    /// What concerns accepted calls and their storage.
+    fn outbox_step(&mut self, step: u8, script: &mut Script<'_>) {
+        let now = Instant::from_millis(self.now);
+        let client = &mut self.client;
+        match step {
+            22 => {
+                if let Some(call) = self.calls.first().copied() {
+                    client.cancel(now, call);
+                }
             }
             28 => {
                 let key = ["p/x", "e/x/1", "l/x/a", "o/a", "v", "e/y/2", "?"][usize::from(script.byte()) % 7];
@@ -188,14 +202,9 @@ impl Host {
                 let entry = EntryId(script.byte().into());
                 drop(client.discard(now, entry));
             }
-            33 => {
+            _ => {
                 let entry = EntryId(script.byte().into());
                 self.calls.extend(client.retry(now, entry, None).ok().map(|accepted| accepted.request));
-            }
-            26 if script.byte() == 255 => client.close(now, Duration::from_secs(1)),
-            _ => {
-                self.now += 37 * u64::from(script.byte()) * u64::from(script.byte());
-                client.handle_timeout(Instant::from_millis(self.now));
             }
         }
     }
