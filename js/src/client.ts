@@ -22,6 +22,8 @@ import {
 import { Providers } from "./providers.js";
 import { Registry, type JoinOptions } from "./registry.js";
 import type { CallOptions, ChannelSchema, ClientEvents, ConnectionState, Health, LoadSource, Undo } from "./types.js";
+import { IndexedDb } from "./storage/indexeddb.js";
+import { StorageOrders } from "./storage/orders.js";
 import { CLOSE, CONNECT, DISCONNECT, RPC, SEND, SOCKET_FAILED } from "./verbs.generated.js";
 import { toError, type WireConnection, type WireEvent } from "./wire.js";
 
@@ -29,6 +31,8 @@ import { toError, type WireConnection, type WireEvent } from "./wire.js";
 export interface CloseOptions {
   /** How long calls under way may still settle, in milliseconds. 0: they are rejected at once. */
   flush?: number | undefined;
+  /** Erases what the storage has of this user: messages that were not sent, positions, everything. */
+  forget?: boolean | undefined;
 }
 
 const frozen = <T extends object>(value: T): Readonly<T> => Object.freeze(value);
@@ -43,6 +47,7 @@ export class BaseClient {
   readonly #registry: Registry;
   readonly #frames: Frames;
   readonly #providers: Providers;
+  readonly #storage: StorageOrders | undefined;
   readonly #emitter = new Emitter<ClientEvents>((cause, type) => this.#handlerFailed(cause, type));
   #state: ConnectionState = frozen({ status: "disconnected", reason: frozen({ code: 0, text: "not connected yet" }) });
   #health: Health = "ok";
@@ -68,6 +73,10 @@ export class BaseClient {
     this.#registry = new Registry(this.#bridge, (event) => this.#emitter.emit("channel", event));
     this.#frames = new Frames(this.#bridge, this.#registry);
     this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
+    const { storage = "memory" } = options;
+    if (storage !== "memory") {
+      this.#storage = new StorageOrders(this.#bridge, storage === "durable" ? new IndexedDb() : storage);
+    }
   }
 
   /** @internal Where the module comes from; the default entry carries its own. */
@@ -121,7 +130,7 @@ export class BaseClient {
       this.#closed = resolve;
       if (this.#over) resolve();
       else if (!this.#bridge.host) this.#end(RealtimeError.of("closed"));
-      else this.#bridge.run((host) => host.tell(CLOSE, "", "", options.flush ?? 0, 0));
+      else this.#bridge.run((host) => host.tell(CLOSE, "", "", options.flush ?? 0, options.forget ? 1 : 0));
     });
     return this.#closing;
   }
@@ -219,8 +228,16 @@ export class BaseClient {
       case "message":
         this.#emitter.emit("message", { data: event.data });
         break;
-      case "error":
-        this.#report(toError(event.error));
+      case "error": {
+        const error = toError(event.error);
+        if (error.name === "storage_failed" || error.name === "storage_from_future") this.#storage?.failed();
+        this.#report(error);
+        break;
+      }
+      case "storage_open":
+      case "storage_write":
+      case "storage_erase":
+        this.#storage?.carryOut(event);
         break;
       case "channel":
         this.#registry.dispatch(event.key, event.event);
@@ -309,7 +326,7 @@ export class BaseClient {
     this.#change({ status: "closed", reason: frozen({ code: error.code, text: error.message }) });
     tell();
     this.#emitter.clear();
-    this.#closed?.();
+    void Promise.resolve(this.#storage?.close()).then(() => this.#closed?.());
   }
 
   #ensureUsable(): void {

@@ -40,6 +40,7 @@ export const table = {
   storage_from_future: [45, false, "the stored data was written by a newer version of the SDK and is left untouched", "use that version"],
   storage_damaged: [46, false, "some stored records cannot be read; they are left where they are and everything else was taken over", "report it; erase the storage to be rid of them"],
   wrong_user: [47, false, "the server says that this is another user: what belongs to the former one stays in their storage", "pass the user who is signed in"],
+  restarted: [48, true, "the client had a defect and was built anew; what only its memory held is gone, what was stored goes on", "try again; report the text"],
   internal: [100, true, "the server failed", "try again"],
   unauthorized: [101, false, "the server wants other credentials", "check the token"],
   unknown_channel: [102, false, "the channel's namespace is not configured on the server", "check the name or configure the namespace"],

@@ -20,4 +20,5 @@ export const numbers = [
   "maxMessageBytes",
   "maxHeld",
   "repairPage",
+  "storageTimeout",
 ] as const;

@@ -2,6 +2,7 @@
 
 import { RealtimeError } from "./errors.js";
 import { numbers } from "./options.generated.js";
+import type { Storage } from "./storage/storage.js";
 import type { LoadSource, Position } from "./types.js";
 
 /** The part of a WebSocket that the client uses; the browser's, Node's and that of `ws` fit. */
@@ -46,6 +47,21 @@ export interface ClientOptions {
   name?: string | undefined;
   /** Version of the app for the server's logs. */
   version?: string | undefined;
+  /**
+   * Where the outbox and the positions of durable channels are kept. "memory": as long as the page lives. "durable": in
+   * IndexedDB, across reloads and crashes; where that is denied, and without Web Locks (http pages), memory with an
+   * `error` event `storage_failed`. Or a storage of the app's own. "memory".
+   */
+  storage?: "memory" | "durable" | Storage | undefined;
+  /**
+   * Id of the user whose data the storage keeps. Needed on servers that do not name the user; elsewhere it lets
+   * messages be stored before the first connection. The server's word counts.
+   */
+  user?: string | undefined;
+  /** Name of the server in the storage. The first endpoint; needed where endpoints are a function. */
+  storageName?: string | undefined;
+  /** How long the storage may take to open or to write. 5,000. */
+  storageTimeout?: number | undefined;
   /** The socket's class, where the environment has none: `ws` in Node 20. */
   WebSocket?: (new (url: string) => SocketLike) | undefined;
   /** The socket's maker, in place of `WebSocket`. */
@@ -111,8 +127,8 @@ export interface ChannelOptions {
   since?: Position | undefined;
 }
 
-const texts = ["token", "name", "version"] as const;
-const others = ["getToken", "data", "WebSocket", "openSocket", "module"];
+const texts = ["token", "name", "version", "storageName", "user"] as const;
+const others = ["getToken", "data", "WebSocket", "openSocket", "module", "storage"];
 
 /** The client's options as the module reads them, behind the seed: texts in an order, an empty one is not set. */
 export type FlatOptions = readonly string[];
@@ -126,6 +142,12 @@ export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptio
     if (!known.includes(key)) throw invalid(`there is no option ${key}`);
   }
   const resolves = typeof endpoints === "function";
+  const { storage = "memory" } = options;
+  const durable = storage !== "memory";
+  if (durable && storage !== "durable" && typeof (storage as Partial<Storage> | null)?.open !== "function") {
+    throw invalid('storage must be "memory", "durable" or a Storage');
+  }
+  if (durable && resolves && !options.storageName) throw invalid("storageName is needed where endpoints are a function");
   return [
     resolves ? "" : checkEndpoints(endpoints).join("\n"),
     resolves ? "1" : "",
@@ -134,6 +156,9 @@ export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptio
     options.data === undefined ? "" : json(options.data, "data"),
     checkText(options, "name") || "homing-js",
     checkText(options, "version"),
+    durable ? "1" : "",
+    checkText(options, "storageName"),
+    checkText(options, "user"),
     ...numbers.map((key) => checkNumber(options, key)),
   ];
 };

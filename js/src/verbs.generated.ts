@@ -4,7 +4,7 @@
 export const CONNECT = 0;
 /** Wants to be disconnected. */
 export const DISCONNECT = 1;
-/** Ends the client; calls under way may settle for `number` milliseconds. */
+/** Ends the client; calls under way may settle for `number` milliseconds. `offset` not 0: what is stored is erased. */
 export const CLOSE = 2;
 /** One more interest in the channel `one`. `two`: token, data and epoch, one a line. `number`: 1 provides tokens, 2 positioned, 4 recoverable, 8 joins and leaves, 16 recovery of the newest only. Gives the handle; the module then says how the channel stands. */
 export const SUBSCRIBE = 3;
@@ -40,3 +40,9 @@ export const ENDPOINTS_FAILED = 17;
 export const FRAME = 18;
 /** Why the socket `number` is about to close, in the words `one` of its implementation. */
 export const SOCKET_FAILED = 19;
+/** The storage was opened and holds `one`, a JSON array of keys and values in turn; `number` not 0: it could not be, because of `two`, and this is the error's number. */
+export const STORAGE_OPENED = 30;
+/** What a dead instance left in the storage, like the records of the verb before. */
+export const STORAGE_ADOPTED = 31;
+/** The write `number` is safe; `one` not empty: why it is not. */
+export const STORED = 32;

@@ -2,6 +2,7 @@
 // translation into what the app sees; the Rust side writes them in sdk-wasm/src/events.rs.
 
 import { RealtimeError, errorName } from "./errors.js";
+import type { StorageOp } from "./storage/storage.js";
 import type {
   ChannelGap,
   ChannelMessage,
@@ -82,7 +83,14 @@ export type WireResult =
   | { data: unknown }
   | Record<string, never>;
 
+/** What the module wants from the storage. */
+export type WireStorage =
+  | { e: "storage_open"; server: string; user: string }
+  | { e: "storage_write"; id: number; ops: StorageOp[] }
+  | { e: "storage_erase" };
+
 export type WireEvent =
+  | WireStorage
   | { e: "connection"; state: WireConnection }
   | { e: "health"; health: Health }
   | { e: "message"; data: unknown }

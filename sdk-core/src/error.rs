@@ -109,6 +109,7 @@ errors! {
     StorageFromFuture = 45, "storage_from_future", stop, "the stored data was written by a newer version of the SDK and is left untouched", "use that version";
     StorageDamaged = 46, "storage_damaged", stop, "some stored records cannot be read; they are left where they are and everything else was taken over", "report it; erase the storage to be rid of them";
     WrongUser = 47, "wrong_user", stop, "the server says that this is another user: what belongs to the former one stays in their storage", "pass the user who is signed in";
+    Restarted = 48, "restarted", retry, "the client had a defect and was built anew; what only its memory held is gone, what was stored goes on", "try again; report the text";
     Internal = 100, "internal", retry, "the server failed", "try again";
     Unauthorized = 101, "unauthorized", stop, "the server wants other credentials", "check the token";
     UnknownChannel = 102, "unknown_channel", stop, "the channel's namespace is not configured on the server", "check the name or configure the namespace";

@@ -3,7 +3,8 @@
 
 use homing_core::{
     ChannelEvent, ChannelKey, ClientInfo, ConnectionState, Error, Event, Instant, Json, Message, Position,
-    Reason, RequestId, Response, Subscribed, SubscriptionSnapshot, SubscriptionState,
+    Reason, RequestId, Response, StorageOp, StorageOrder, Subscribed, SubscriptionSnapshot,
+    SubscriptionState,
     wire::{
         Retention,
         json::{encode_number, encode_text},
@@ -155,6 +156,36 @@ pub(crate) fn settled(request: RequestId, result: &Result<Response, Error>) -> S
             Ok(response) => object.nested("ok", |object| write_response(object, response)),
             Err(error) => object.nested("error", |object| write_error(object, error)),
         };
+    })
+}
+
+/// Something for the storage to do.
+pub(crate) fn storage(order: &StorageOrder) -> String {
+    object(|object| match order {
+        StorageOrder::Open { scope } => {
+            object.text("e", "storage_open").text("server", &scope.server).text("user", &scope.user);
+        }
+        StorageOrder::Write { write, ops } => {
+            object.text("e", "storage_write").number("id", write.0.into());
+            object.list("ops", ops, |object, op| {
+                object.out.push('[');
+                match op {
+                    StorageOp::Put { key, value } => {
+                        encode_text(key, &mut object.out);
+                        object.out.push(',');
+                        encode_text(value, &mut object.out);
+                    }
+                    StorageOp::Delete { key } => {
+                        encode_text(key, &mut object.out);
+                        object.out.push_str(",null");
+                    }
+                }
+                object.out.push(']');
+            });
+        }
+        StorageOrder::Erase => {
+            object.text("e", "storage_erase");
+        }
     })
 }
 

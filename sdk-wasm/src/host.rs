@@ -13,9 +13,10 @@ use crate::{
     verb::Verb,
 };
 use homing_core::{
-    ChannelKey, ConnId, ConnectionState, Duration, EndpointRequestId, Error, Event, HandleId, HistoryQuery,
-    Input, Instant, Output, Position, PublishOptions, RealtimeClient, Recovery, RequestId, SubscribeOptions,
-    TokenRefusal, TokenRequestId,
+    ChannelKey, ConnId, ConnectionState, Duration, EndpointRequestId, Error, ErrorCode, Event, HandleId,
+    HistoryQuery, Input, Instant, Output, Position, PublishOptions, RealtimeClient, Record, Recovery,
+    RequestId, SubscribeOptions, TokenRefusal, TokenRequestId, WriteId,
+    wire::{Raw, json::text_list},
 };
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -131,6 +132,13 @@ fn position(epoch: &str, offset: f64) -> Option<Position> {
     (!epoch.is_empty()).then(|| Position { epoch: epoch.into(), offset: offset as u64 })
 }
 
+/// Keys and values in turn.
+fn records(text: &str) -> Option<Vec<Record>> {
+    let texts = Raw::new(text).and_then(text_list).ok()?;
+    let (pairs, _) = texts.as_chunks::<2>();
+    Some(pairs.iter().map(|[key, value]| ((&**key).into(), (&**value).into())).collect())
+}
+
 fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOptions {
     let has = |flag: u32| flags & flag != 0;
     let mut part = || first_line(&mut text);
@@ -181,6 +189,21 @@ impl Inner {
             Verb::EndpointsFailed => {
                 Input::EndpointsResolved { request: EndpointRequestId(id), endpoints: Err(one.into()) }
             }
+            Verb::StorageOpened => {
+                let code = ErrorCode::from_number(id).unwrap_or(ErrorCode::StorageFailed);
+                let failed = |why| Err(Error::new(code).with_detail(why));
+                let records = match (id, records(one)) {
+                    (0, Some(records)) => Ok(records),
+                    (0, None) => failed("its records are not text"),
+                    _ => failed(two),
+                };
+                Input::StorageOpened { records }
+            }
+            Verb::StorageAdopted => Input::StorageAdopted { records: records(one).unwrap_or_default() },
+            Verb::Stored => {
+                let result = if one.is_empty() { Ok(()) } else { Err(one.into()) };
+                Input::Stored { write: WriteId(id), result }
+            }
             Verb::Frame => Input::FrameReceived { conn: ConnId(id), text: one },
             Verb::SocketFailed => {
                 if let Some(socket) = self.socket.borrow().as_ref().filter(|socket| socket.conn().0 == id) {
@@ -213,6 +236,9 @@ impl Inner {
                 return Ok(0);
             }
             Verb::Close => {
+                if offset != 0.0 {
+                    core.forget();
+                }
                 core.close(now, Duration::from_millis(number as u64));
                 return Ok(0);
             }
@@ -305,6 +331,7 @@ impl Inner {
             }
             Output::ResolveEndpoints { request } => self.emit(&events::endpoints_wanted(request.0)),
             Output::Settled { request, result } => self.emit(&events::settled(request, &result)),
+            Output::Storage(order) => self.emit(&events::storage(&order)),
             Output::Event(event) => {
                 if let Event::Connection(state) = &event {
                     self.watch_page(state);

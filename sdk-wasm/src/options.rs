@@ -15,7 +15,7 @@ pub(crate) struct Options {
 
 /// The options that are numbers, in the order in which their values come; js/src/options.generated.ts is written
 /// from it.
-pub const NUMBERS: [&str; 18] = [
+pub const NUMBERS: [&str; 19] = [
     "connectTimeout",
     "requestTimeout",
     "providerTimeout",
@@ -34,13 +34,28 @@ pub const NUMBERS: [&str; 18] = [
     "maxMessageBytes",
     "maxHeld",
     "repairPage",
+    "storageTimeout",
 ];
 
 impl Options {
     /// `None` if something in `text` makes no sense.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let values = Raw::new(text).and_then(text_list).ok()?;
-        let [seed, endpoints, resolves, token, provides, data, name, version, numbers @ ..] = &*values else {
+        let [
+            seed,
+            endpoints,
+            resolves,
+            token,
+            provides,
+            data,
+            name,
+            version,
+            durable,
+            storage_name,
+            user,
+            numbers @ ..,
+        ] = &*values
+        else {
             return None;
         };
         let mut config = Config {
@@ -49,6 +64,9 @@ impl Options {
             token: (&**token).into(),
             provides_tokens: !provides.is_empty(),
             data: (&**data).into(),
+            durable: !durable.is_empty(),
+            storage_name: given(storage_name),
+            user: given(user),
             ..Config::default()
         };
         for (slot, value) in [(&mut config.name, name), (&mut config.version, version)] {
@@ -59,6 +77,10 @@ impl Options {
         set_numbers(&mut config, &mut numbers.iter().map(|value| &**value))?;
         Some(Self { config, seed: read_seed(seed)? })
     }
+}
+
+fn given(text: &str) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// In the order of [`NUMBERS`].
@@ -98,6 +120,9 @@ fn set_numbers(config: &mut Config, values: &mut dyn Iterator<Item = &str>) -> O
     }
     if let Some(count) = number()? {
         config.repair_page = count;
+    }
+    if let Some(millis) = number()? {
+        config.storage_timeout = Duration::from_millis(millis.into());
     }
     Some(())
 }
@@ -141,7 +166,7 @@ mod tests {
 
     /// An array of the texts before the numbers and of one value for each number.
     fn options(seed: &str, endpoints: &str, value: impl Fn(&str) -> String) -> String {
-        let mut text = format!(r##"["{seed}","{endpoints}","","","1","","","""##);
+        let mut text = format!(r##"["{seed}","{endpoints}","","","1","","","","1","","ada""##);
         for name in NUMBERS {
             text.push_str(&format!(r#","{}""#, value(name)));
         }
@@ -159,6 +184,7 @@ mod tests {
         let text = options("01ff", r"ws://a\nws://b", numbers);
         let Options { config, seed } = Options::read(&text).expect("good options");
         assert_eq!(config.endpoints.len(), 2);
+        assert!(config.durable && config.storage_name.is_none() && config.user.as_deref() == Some("ada"));
         assert!(config.provides_tokens && !config.resolves_endpoints);
         assert_eq!((config.linger, config.max_held), (Duration::from_millis(7), 9));
         let untouched = Config::default();
@@ -190,6 +216,7 @@ mod tests {
         assert_eq!(Some(config.max_message_bytes), place("maxMessageBytes"));
         assert_eq!(Some(config.max_held), place("maxHeld"));
         assert_eq!(Some(config.repair_page as usize), place("repairPage"));
+        assert_eq!(millis(config.storage_timeout), place("storageTimeout"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ verbs! {
     Connect = 0;
     /// Wants to be disconnected.
     Disconnect = 1;
-    /// Ends the client; calls under way may settle for `number` milliseconds.
+    /// Ends the client; calls under way may settle for `number` milliseconds. `offset` not 0: what is stored is erased.
     Close = 2;
     /// One more interest in the channel `one`. `two`: token, data and epoch, one a line. `number`: 1 provides tokens, 2 positioned, 4 recoverable, 8 joins and leaves, 16 recovery of the newest only. Gives the handle; the module then says how the channel stands.
     Subscribe = 3;
@@ -74,4 +74,10 @@ verbs! {
     Frame = 18;
     /// Why the socket `number` is about to close, in the words `one` of its implementation.
     SocketFailed = 19;
+    /// The storage was opened and holds `one`, a JSON array of keys and values in turn; `number` not 0: it could not be, because of `two`, and this is the error's number.
+    StorageOpened = 30;
+    /// What a dead instance left in the storage, like the records of the verb before.
+    StorageAdopted = 31;
+    /// The write `number` is safe; `one` not empty: why it is not.
+    Stored = 32;
 }
