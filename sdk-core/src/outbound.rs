@@ -62,12 +62,16 @@ impl Outbound {
     /// Forgets what was meant for a socket that is gone.
     pub(crate) fn drop_frames(&mut self) {
         self.batch.clear();
-        self.queue.retain(|output| !matches!(output, Output::SendFrame { .. }));
+        self.drop_where(|output| matches!(output, Output::SendFrame { .. }));
     }
 
     /// Forgets what the app shall not hear any more.
     pub(crate) fn drop_events(&mut self) {
-        self.queue.retain(|output| !matches!(output, Output::Event(_)));
+        self.drop_where(|output| matches!(output, Output::Event(_)));
+    }
+
+    fn drop_where(&mut self, which: fn(&Output) -> bool) {
+        self.queue.retain(|output| !which(output));
     }
 
     /// Whether all that is left is the frame that has been begun.

@@ -48,7 +48,11 @@ impl<K: Key, V> Table<K, V> {
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
         match self.find(key) {
-            Ok(at) => self.values[at] = value,
+            Ok(at) => {
+                if let Some(slot) = self.values.get_mut(at) {
+                    *slot = value;
+                }
+            }
             Err(at) => {
                 self.keys.insert(at, key.to_number());
                 self.values.insert(at, value);

@@ -27,7 +27,7 @@ impl Registry {
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<ChannelKey> {
-        self.find(name).ok().map(|at| self.names[at].1)
+        self.names.get(self.find(name).ok()?).map(|(_, key)| *key)
     }
 
     pub(crate) fn get(&self, key: ChannelKey) -> Option<&Channel> {

@@ -13,7 +13,7 @@ use crate::{
     Config, ConnId, ConnectionState, Duration, EndpointRequestId, Error, ErrorCode, Event, Instant, Output,
     RealtimeClient, Reason, wire,
 };
-use alloc::{boxed::Box, string::ToString, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use heartbeat::Heartbeat;
 use token::{Asked, Refresh};
 
@@ -276,7 +276,7 @@ impl RealtimeClient {
             homing.is_some_and(|homing| homing.capabilities.iter().any(|offered| **offered == *name))
         };
         let window = Duration::from_secs(limits.dedupe_window.into());
-        let user = homing.map(|homing| homing.user.to_string());
+        let user = homing.map(|homing| &*homing.user);
         self.link.phase = Phase::Online(Box::new(Live {
             conn,
             commands: GREETING,
@@ -303,7 +303,7 @@ impl RealtimeClient {
             user: homing.map(|homing| (&*homing.user).into()).unwrap_or_default(),
             max_message_bytes,
         }));
-        self.confirm_scope(user.as_deref());
+        self.confirm_scope(user);
         self.join_server_side(&result.subs);
         self.join_all();
         self.flush_calls();

@@ -116,7 +116,7 @@ impl RealtimeClient {
         }
         // The server remembers so many behind the one that has waited longest.
         let oldest =
-            lane.queue.front().and_then(|entry| outbox.entries.get(*entry)).map(|entry| entry.number);
+            lane.queue.first().and_then(|entry| outbox.entries.get(*entry)).map(|entry| entry.number);
         let last = oldest.filter(|oldest| *oldest > 0).unwrap_or(lane.next) + window as u64;
         let (mut ready, mut too_large): (Vec<EntryId>, Vec<EntryId>) = Default::default();
         while lane.busy + lane.unsaved < window && outbox.busy < MAX_BUSY {

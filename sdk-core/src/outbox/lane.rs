@@ -2,7 +2,7 @@
 
 use super::ProducerKey;
 use crate::{EntryId, Instant, Position};
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, vec::Vec};
 
 /// Positions of acked messages that are remembered, to tell which ones a server has lost.
 const REMEMBERED: usize = 64;
@@ -12,7 +12,7 @@ pub(crate) struct Lane {
     pub(crate) producer: ProducerKey,
     pub(crate) channel: Box<str>,
     /// What is to be sent, in order; the first `busy` are under way.
-    pub(crate) queue: VecDeque<EntryId>,
+    pub(crate) queue: Vec<EntryId>,
     pub(crate) busy: usize,
     /// How many of the busy ones wait for their write.
     pub(crate) arming: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Lane {
     pub(crate) is_known: bool,
     pub(crate) last_ack: Option<Instant>,
     /// Numbers and places of the last acked messages.
-    pub(crate) acks: VecDeque<(u64, Position)>,
+    pub(crate) acks: Vec<(u64, Position)>,
     /// The server expects this number: once nothing is under way, what is left is numbered from it.
     pub(crate) renumber: Option<u64>,
     pub(crate) pause: Option<Instant>,
@@ -40,7 +40,7 @@ impl Lane {
         Self {
             producer,
             channel: channel.into(),
-            queue: VecDeque::new(),
+            queue: Vec::new(),
             busy: 0,
             arming: 0,
             unsaved: 0,
@@ -48,7 +48,7 @@ impl Lane {
             acked: 0,
             is_known: false,
             last_ack: None,
-            acks: VecDeque::new(),
+            acks: Vec::new(),
             renumber: None,
             pause: None,
             failures: 0,
@@ -57,15 +57,15 @@ impl Lane {
 
     pub(crate) fn remember(&mut self, number: u64, position: Position) {
         if self.acks.len() == REMEMBERED {
-            self.acks.pop_front();
+            self.acks.remove(0);
         }
-        self.acks.push_back((number, position));
+        self.acks.push((number, position));
     }
 
     /// Takes an entry out of the order.
     pub(crate) fn remove(&mut self, entry: EntryId) {
-        if self.queue.front() == Some(&entry) {
-            self.queue.pop_front();
+        if self.queue.first() == Some(&entry) {
+            self.queue.remove(0);
         } else {
             self.queue.retain(|other| *other != entry);
         }

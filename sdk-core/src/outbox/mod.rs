@@ -106,7 +106,7 @@ impl Outbox {
         self.bytes += entry.data.len();
         if let (false, Some(lane)) = (matches!(entry.stage, Stage::Parked(_)), self.lanes.get_mut(entry.lane))
         {
-            lane.queue.push_back(id);
+            lane.queue.push(id);
         }
         self.entries.insert(id, Box::new(entry));
         id
@@ -282,24 +282,21 @@ impl RealtimeClient {
         let lane = self.outbox.lanes.get(entry.lane)?;
         let producer = self.outbox.producers.get(lane.producer)?;
         entry.recorded = true;
-        let parked = match &entry.stage {
-            Stage::Parked(error) => Some(records::ParkedRecord {
-                code: error.number,
-                detail: (&*error.detail).into(),
-                retryable: error.retryable,
-            }),
-            _ => None,
-        };
-        let record = records::EntryRecord {
+        let mut message = records::Values {
             channel: (&*lane.channel).into(),
             id: (&*entry.id).into(),
             data: Some(Raw::trusted(&entry.data)),
             queued: entry.queued_at,
             number: entry.number,
             sent: entry.first_sent,
-            parked,
+            ..records::Values::default()
         };
-        Some(records::entry(&producer.id, entry.place, &record))
+        if let Stage::Parked(error) = &entry.stage {
+            message.code = error.number;
+            message.detail = (&*error.detail).into();
+            message.retryable = error.retryable;
+        }
+        Some(records::entry(&producer.id, entry.place, &message))
     }
 
     fn tell(&mut self, entry: EntryId, change: OutboxChange) {

@@ -5,56 +5,64 @@ use super::{
     entry::{Entry, Origin, Stage},
 };
 use crate::{
-    Error, ErrorCode, Event, RealtimeClient,
+    Error, ErrorCode, Event, Position, RealtimeClient,
     storage::{
         Record,
-        records::{self, EntryRecord, ParkedRecord, Stored},
+        records::{self, Key, Values},
     },
+    wire::json,
 };
-use alloc::{boxed::Box, format, vec::Vec};
+use alloc::{boxed::Box, string::String};
 
 impl RealtimeClient {
     /// Takes over what the records hold. What is damaged is told, and stays in the storage as it is.
     pub(crate) fn restore(&mut self, records: &[Record]) {
-        let mut entries: Vec<(&str, u64, EntryRecord<'_>)> = Vec::new();
-        let mut damaged: Vec<&str> = Vec::new();
-        // Producers stand behind their messages and lanes in the keys' order, so they go first.
-        for record in records {
-            match records::read(record) {
-                Some(Stored::Producer(id, producer)) => {
-                    self.adopt(id, producer.session, producer.since);
+        let (mut damaged, mut first) = (0, "");
+        for (key, value) in records::ordered(records) {
+            if self.restore_record(key, value).is_none() {
+                if damaged == 0 {
+                    first = key;
                 }
-                Some(Stored::Position(channel, position)) => {
-                    self.storage.positions.restored(channel, position);
-                }
-                Some(Stored::Entry(producer, place, entry)) => entries.push((producer, place, entry)),
-                Some(Stored::Lane(..) | Stored::Version) => {}
-                None => damaged.push(&record.0),
+                damaged += 1;
             }
         }
-        for record in records {
-            if let Some(Stored::Lane(producer, channel, lane)) = records::read(record)
-                && let Some(producer) = self.producer_named(producer)
-            {
-                let key = self.outbox.add_lane(producer, channel);
-                if let Some(known) = self.outbox.lanes.get_mut(key) {
-                    known.acked = lane.acked;
-                    known.next = lane.acked + 1;
-                    known.is_known = lane.acked > 0;
-                }
-            }
-        }
-        entries.sort_by_key(|(producer, place, _)| (*producer, *place));
-        for (producer, place, entry) in entries {
-            self.restore_entry(producer, place, &entry);
-        }
-        if let Some(first) = damaged.first() {
-            let detail = format!("{} records, {first} the first", damaged.len());
+        if damaged > 0 {
+            let mut detail = String::new();
+            json::encode_number(damaged, &mut detail);
+            detail.push_str(" records, the first of them ");
+            detail.push_str(first);
             self.out.event(Event::Error(Error::new(ErrorCode::StorageDamaged).with_detail(&detail)));
         }
         for producer in self.outbox.producers.keys_where(&mut |_| true) {
             self.drop_if_spent(producer);
         }
+    }
+
+    /// `None`: the record is damaged.
+    fn restore_record(&mut self, key: &str, value: &str) -> Option<()> {
+        let (key, values) = records::read(key, value)?;
+        match key {
+            Key::Version => {}
+            Key::Producer(id) => {
+                self.adopt(id, values.session, values.since);
+            }
+            Key::Position(channel) => {
+                let position = Position::new(&values.epoch, values.offset);
+                self.storage.positions.restored(channel, position);
+            }
+            Key::Lane(producer, channel) => {
+                if let Some(producer) = self.producer_named(producer) {
+                    let key = self.outbox.add_lane(producer, channel);
+                    if let Some(known) = self.outbox.lanes.get_mut(key) {
+                        known.acked = values.acked;
+                        known.next = values.acked + 1;
+                        known.is_known = values.acked > 0;
+                    }
+                }
+            }
+            Key::Entry(producer, place) => self.restore_entry(producer, place, &values),
+        }
+        Some(())
     }
 
     fn producer_named(&self, id: &str) -> Option<ProducerKey> {
@@ -65,16 +73,16 @@ impl RealtimeClient {
         self.producer_named(id).unwrap_or_else(|| self.outbox.add_producer(id.into(), session, since))
     }
 
-    fn restore_entry(&mut self, named: &str, place: u64, record: &EntryRecord<'_>) {
+    fn restore_entry(&mut self, named: &str, place: u64, record: &Values<'_>) {
         // Where its own record is damaged, the clock still gives the producer a higher session.
         let producer = self.adopt(named, 0, record.queued);
-        let stage = match &record.parked {
-            Some(ParkedRecord { code, detail, retryable }) => {
-                let known = ErrorCode::from_number(*code).unwrap_or(ErrorCode::Application);
-                let error = Error::new(known).with_detail(detail);
-                Stage::Parked(Error { number: *code, retryable: *retryable, ..error })
+        let stage = match record.code {
+            0 => Stage::Queued,
+            number => {
+                let known = ErrorCode::from_number(number).unwrap_or(ErrorCode::Application);
+                let error = Error::new(known).with_detail(&record.detail);
+                Stage::Parked(Error { number, retryable: record.retryable, ..error })
             }
-            None => Stage::Queued,
         };
         let lane = self.outbox.add_lane(producer, &record.channel);
         if let Some(lane) = self.outbox.lanes.get_mut(lane) {

@@ -10,7 +10,7 @@ pub(crate) mod records;
 use crate::{
     EntryId, Error, ErrorCode, Event, Instant, Output, RealtimeClient, RequestId, WriteId, outbox::LaneId,
 };
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// Whose data it is: nothing is read, adopted or sent under another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +203,9 @@ impl RealtimeClient {
         match (told, given) {
             (Some(told), given) => {
                 if let Some(given) = given.filter(|given| **given != *told) {
-                    let detail = alloc::format!("{told}, not {given}");
+                    let mut detail = String::from(told);
+                    detail.push_str(", not ");
+                    detail.push_str(&given);
                     self.out.event(Event::Error(Error::new(ErrorCode::WrongUser).with_detail(&detail)));
                 }
                 self.settle_scope(told);
