@@ -21,4 +21,7 @@ export const numbers = [
   "maxHeld",
   "repairPage",
   "storageTimeout",
+  "maxOutbox",
+  "maxOutboxBytes",
+  "outboxAge",
 ] as const;

@@ -6,11 +6,11 @@ export const CONNECT = 0;
 export const DISCONNECT = 1;
 /** Ends the client; calls under way may settle for `number` milliseconds. `offset` not 0: what is stored is erased. */
 export const CLOSE = 2;
-/** One more interest in the channel `one`. `two`: token, data and epoch, one a line. `number`: 1 provides tokens, 2 positioned, 4 recoverable, 8 joins and leaves, 16 recovery of the newest only. Gives the handle; the module then says how the channel stands. */
+/** One more interest in the channel `one`. `two`: token, data and epoch, one a line. `number`: 1 provides tokens, 2 positioned, 4 recoverable, 8 joins and leaves, 16 recovery of the newest only, 32 durable. Gives the handle; the module then says how the channel stands. */
 export const SUBSCRIBE = 3;
 /** Gives the handle `number` up. */
 export const UNSUBSCRIBE = 4;
-/** Publishes the JSON `two` in the channel `one`. */
+/** Publishes the JSON `two`. `one`: the channel and the message's id, one a line. `number`: 1 ephemeral. */
 export const PUBLISH = 5;
 /** Asks for a page of the channel `one`, of `number` messages behind (epoch `two`, `offset`); without an epoch from its beginning. */
 export const HISTORY = 6;
@@ -40,6 +40,18 @@ export const ENDPOINTS_FAILED = 17;
 export const FRAME = 18;
 /** Why the socket `number` is about to close, in the words `one` of its implementation. */
 export const SOCKET_FAILED = 19;
+/** How much is in the outbox; with `number` 1 what, too. The module says it. */
+export const OUTBOX = 20;
+/** Tells every change of the outbox (`number` 1), or none any more (0). */
+export const OBSERVE = 21;
+/** Puts the JSON `two` into the message `number` of the outbox. */
+export const EDIT = 22;
+/** Takes the message `number` of the outbox back, or gives it up. */
+export const DISCARD = 23;
+/** Publishes the parked message `number` again, with the JSON `two` if there is one; the module says its new id. */
+export const RETRY = 24;
+/** The app has processed the channel `number` up to (epoch `one`, `offset`). */
+export const PROCESSED = 25;
 /** The storage was opened and holds `one`, a JSON array of keys and values in turn; `number` not 0: it could not be, because of `two`, and this is the error's number. */
 export const STORAGE_OPENED = 30;
 /** What a dead instance left in the storage, like the records of the verb before. */

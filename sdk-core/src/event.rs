@@ -5,7 +5,7 @@ use crate::{
     ids::{ChannelKey, EntryId},
     outbox::OutboxChange,
     position::{Gap, Position},
-    time::Instant,
+    time::{Duration, Instant},
     wire,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
@@ -109,6 +109,8 @@ pub struct Session {
     pub user: Box<str>,
     /// Largest message in bytes that this server takes, where it tells it, else the configured limit.
     pub max_message_bytes: usize,
+    /// How long the server knows a message again that is sent twice; `None`: not at all.
+    pub dedupe_window: Option<Duration>,
 }
 
 /// How the connection looks to a person: slower to worry than [`ConnectionState`].

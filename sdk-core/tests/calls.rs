@@ -288,7 +288,7 @@ fn what_waits_is_bounded_in_bytes() {
     let mut desk = Desk::connected(Config { max_request_bytes: 10, ..config() });
     let data = "\"1234567\"";
     let first = desk.publish_now("a", data);
-    let ephemeral = PublishOptions { ephemeral: true };
+    let ephemeral = PublishOptions { ephemeral: true, ..PublishOptions::default() };
     let refused = desk.run(|client, now| client.publish(now, "a", data, &ephemeral)).expect_err("full");
     assert_eq!(
         (refused.code, refused.limit),
@@ -563,7 +563,14 @@ fn a_call(world: &mut World, dice: &mut Dice, n: u64) -> Option<(RequestId, Opti
         3 => world.run(|client, now| client.send(now, &data)),
         _ => {
             return world
-                .run(|client, now| client.publish(now, "a", &data, &PublishOptions { ephemeral: true }))
+                .run(|client, now| {
+                    client.publish(
+                        now,
+                        "a",
+                        &data,
+                        &PublishOptions { ephemeral: true, ..PublishOptions::default() },
+                    )
+                })
                 .ok()
                 .map(|accepted| (accepted.request, Some(data)));
         }

@@ -37,7 +37,7 @@ fn story(seed: u64) -> World {
         }
         if dice.chance(30) {
             let data = format!("{{\"mine\":{step}}}");
-            let options = PublishOptions { ephemeral: dice.chance(20) };
+            let options = PublishOptions { ephemeral: dice.chance(20), ..PublishOptions::default() };
             let accepted = world.run(|client, now| client.publish(now, "a", &data, &options));
             calls.extend(accepted.ok().map(|accepted| accepted.request));
         }

@@ -40,6 +40,11 @@ impl Clock {
         Self { origin, monotonic: Cell::new(origin), wall: Cell::new(wall()), slept: Cell::new(0.0) }
     }
 
+    /// Unix milliseconds at the last reading.
+    pub(crate) const fn wall(&self) -> i64 {
+        self.wall.get() as i64
+    }
+
     pub(crate) fn read(&self) -> Reading {
         self.read_from(monotonic(), wall())
     }

@@ -2,9 +2,9 @@
 //! payload is embedded as it came. Only what is rare passes here.
 
 use homing_core::{
-    ChannelEvent, ChannelKey, ClientInfo, ConnectionState, Error, Event, Instant, Json, Message, Position,
-    Reason, RequestId, Response, StorageOp, StorageOrder, Subscribed, SubscriptionSnapshot,
-    SubscriptionState,
+    ChannelEvent, ChannelKey, ClientInfo, ConnectionState, EntryId, EntryState, Error, Event, Instant, Json,
+    Message, OutboxChange, OutboxEntry, Position, RealtimeClient, Reason, RequestId, Response, StorageOp,
+    StorageOrder, Subscribed, SubscriptionSnapshot, SubscriptionState,
     wire::{
         Retention,
         json::{encode_number, encode_text},
@@ -189,6 +189,74 @@ pub(crate) fn storage(order: &StorageOrder) -> String {
     })
 }
 
+/// A message is kept, durably or not.
+pub(crate) fn accepted(request: RequestId, durably: bool) -> String {
+    object(|object| {
+        object.text("e", "accepted").number("id", request.0.into()).truth("durably", durably);
+    })
+}
+
+/// The id of a message that is tried again.
+pub(crate) fn retried(id: &str) -> String {
+    object(|object| {
+        object.text("id", id);
+    })
+}
+
+/// How much is in the outbox, and what.
+pub(crate) fn outbox(core: &RealtimeClient, whole: bool) -> String {
+    object(|object| {
+        let entries: Vec<OutboxEntry> = core.outbox().collect();
+        object.number("count", entries.len() as u64).number("bytes", core.outbox_bytes() as u64);
+        // Retried ones stand behind older ones, so the oldest need not be the first.
+        let oldest = entries.iter().map(|entry| entry.queued_at).min().unwrap_or_default();
+        object.number("oldest", oldest.unsigned_abs());
+        if whole {
+            object.objects("entries", &entries, write_entry);
+        }
+    })
+}
+
+/// Something happened to a message of the outbox; `view`: as it stands, if it is still there.
+pub(crate) fn outbox_changed(entry: EntryId, change: &OutboxChange, view: Option<&OutboxEntry>) -> String {
+    object(|object| {
+        object.text("e", "outbox").number("n", entry.0.into());
+        object.text(
+            "t",
+            match change {
+                OutboxChange::Added => "added",
+                OutboxChange::Edited => "edited",
+                OutboxChange::State(_) => "state",
+                OutboxChange::Acked { .. } => "acked",
+                OutboxChange::Discarded => "discarded",
+                OutboxChange::HandedOver => "handed_over",
+            },
+        );
+        if let OutboxChange::Acked { position, time } = change {
+            object.optional("position", position.as_ref(), write_position);
+            object.number("time", time.unsigned_abs());
+        }
+        object.optional("entry", view, write_entry);
+    })
+}
+
+fn write_entry(object: &mut Object, entry: &OutboxEntry) {
+    object.number("n", entry.entry.0.into()).text("id", &entry.id).text("channel", &entry.channel);
+    object.json("data", Some(&entry.data)).number("at", entry.queued_at.unsigned_abs());
+    object.truth("sent", entry.was_sent);
+    match &entry.state {
+        EntryState::Queued => {
+            object.text("state", "queued");
+        }
+        EntryState::Sending => {
+            object.text("state", "sending");
+        }
+        EntryState::Parked(error) => {
+            object.text("state", "parked").nested("error", |object| write_error(object, error));
+        }
+    }
+}
+
 /// Something for the app; empty: of a kind that this host does not know. `now` turns moments into waits.
 pub(crate) fn event(event: &Event, now: Instant) -> String {
     object(|object| match event {
@@ -207,6 +275,11 @@ pub(crate) fn event(event: &Event, now: Instant) -> String {
         Event::Channel { channel, event } => {
             object.text("e", "channel").number("key", channel.0.into());
             object.nested("event", |object| write_channel_event(object, event));
+        }
+        Event::AckedLost { channel, count, from, to } => {
+            object.text("e", "acked_lost").text("channel", channel).number("count", *count);
+            object.optional("from", from.as_ref(), write_position);
+            object.optional("to", to.as_ref(), write_position);
         }
         Event::ServerSubscribed { channel, name } => {
             object.text("e", "server_subscribed").number("key", channel.0.into()).text("name", name);
@@ -258,6 +331,7 @@ fn write_connection(object: &mut Object, state: &ConnectionState, now: Instant) 
                 encode_text(name, &mut object.out)
             });
             object.number("max", session.max_message_bytes as u64);
+            object.number("window", session.dedupe_window.map_or(0, |window| window.as_secs() * 1000));
         }
         ConnectionState::Closed => {
             object.text("status", "closed");
@@ -331,6 +405,9 @@ fn write_subscribed(object: &mut Object, subscribed: &Subscribed) {
 fn write_message(object: &mut Object, message: &Message) {
     object.json("data", Some(&message.data)).number("offset", message.offset);
     object.number("time", message.time.unsigned_abs());
+    if !message.id.is_empty() {
+        object.text("id", &message.id);
+    }
     if let Some(info) = &message.info {
         object.nested("info", |object| write_info(object, info));
     }
@@ -346,9 +423,9 @@ fn write_info(object: &mut Object, info: &ClientInfo) {
 
 fn write_response(object: &mut Object, response: &Response) {
     match response {
-        Response::Published { position, time, duplicate: _ } => {
+        Response::Published { position, time, duplicate } => {
             object.optional("position", position.as_ref(), write_position);
-            object.number("time", time.unsigned_abs());
+            object.number("time", time.unsigned_abs()).truth("duplicate", *duplicate);
         }
         Response::History { messages, position } => {
             object.optional("position", position.as_ref(), write_position);

@@ -13,9 +13,9 @@ use crate::{
     verb::Verb,
 };
 use homing_core::{
-    ChannelKey, ConnId, ConnectionState, Duration, EndpointRequestId, Error, ErrorCode, Event, HandleId,
-    HistoryQuery, Input, Instant, Output, Position, PublishOptions, RealtimeClient, Record, Recovery,
-    RequestId, SubscribeOptions, TokenRefusal, TokenRequestId, WriteId,
+    ChannelKey, ConnId, ConnectionState, Duration, EndpointRequestId, EntryId, Error, ErrorCode, Event,
+    HandleId, HistoryQuery, Input, Instant, Output, Position, PublishOptions, RealtimeClient, Record,
+    Recovery, RequestId, SubscribeOptions, TokenRefusal, TokenRequestId, WriteId,
     wire::{Raw, json::text_list},
 };
 use std::{
@@ -61,9 +61,10 @@ impl Host {
         emit: js_sys::Function,
         document: Option<web_sys::Document>,
     ) -> Self {
-        let Options { config, seed } = Options::read(options).expect("the page has checked the options");
+        let Options { mut config, seed } = Options::read(options).expect("the page has checked the options");
         let clock = Clock::start();
         let now = clock.read().now;
+        config.started_at = clock.wall();
         Self {
             inner: Rc::new(Inner {
                 core: RefCell::new(RealtimeClient::new(config, seed, now)),
@@ -150,7 +151,7 @@ fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOption
         recoverable: has(4),
         join_leave: has(8),
         recovery: if has(16) { Recovery::Cache } else { Recovery::Stream },
-        durable: false,
+        durable: has(32),
         since: position(part(), offset),
     }
 }
@@ -252,7 +253,10 @@ impl Inner {
                 return Ok(0);
             }
             Verb::Publish => {
-                core.publish(now, one, two, &PublishOptions::default()).map(|accepted| accepted.request)
+                let mut name = one;
+                let channel = first_line(&mut name);
+                let options = PublishOptions { ephemeral: id == 1, id: name.into() };
+                core.publish(now, channel, two, &options).map(|accepted| accepted.request)
             }
             Verb::History | Verb::HistoryReverse => {
                 let reverse = verb == Verb::HistoryReverse;
@@ -261,6 +265,27 @@ impl Inner {
             }
             Verb::Presence => core.presence(now, one),
             Verb::PresenceStats => core.presence_stats(now, one),
+            Verb::Outbox => {
+                self.said.set(events::outbox(&core, id == 1));
+                return Ok(0);
+            }
+            Verb::Observe => {
+                core.observe_outbox(id == 1);
+                return Ok(0);
+            }
+            Verb::Edit => return core.edit(now, EntryId(id), two).map(|()| 0),
+            Verb::Discard => return core.discard(now, EntryId(id)).map(|()| 0),
+            Verb::Retry => {
+                let accepted = core.retry(now, EntryId(id), Some(two).filter(|data| !data.is_empty()))?;
+                self.said.set(events::retried(&accepted.id));
+                Ok(accepted.request)
+            }
+            Verb::Processed => {
+                if let Some(position) = position(one, offset) {
+                    core.processed(now, ChannelKey(id), &position);
+                }
+                return Ok(0);
+            }
             Verb::Rpc => core.rpc(now, one, two),
             Verb::Send => core.send(now, two),
             _ => {
@@ -332,6 +357,11 @@ impl Inner {
             Output::ResolveEndpoints { request } => self.emit(&events::endpoints_wanted(request.0)),
             Output::Settled { request, result } => self.emit(&events::settled(request, &result)),
             Output::Storage(order) => self.emit(&events::storage(&order)),
+            Output::Accepted { request, durably } => self.emit(&events::accepted(request, durably)),
+            Output::Event(Event::Outbox { entry, change }) => {
+                let view = self.core.borrow().outbox_entry(entry);
+                self.emit(&events::outbox_changed(entry, &change, view.as_ref()));
+            }
             Output::Event(event) => {
                 if let Event::Connection(state) = &event {
                     self.watch_page(state);

@@ -15,7 +15,7 @@ pub(crate) struct Options {
 
 /// The options that are numbers, in the order in which their values come; js/src/options.generated.ts is written
 /// from it.
-pub const NUMBERS: [&str; 19] = [
+pub const NUMBERS: [&str; 22] = [
     "connectTimeout",
     "requestTimeout",
     "providerTimeout",
@@ -35,6 +35,9 @@ pub const NUMBERS: [&str; 19] = [
     "maxHeld",
     "repairPage",
     "storageTimeout",
+    "maxOutbox",
+    "maxOutboxBytes",
+    "outboxAge",
 ];
 
 impl Options {
@@ -53,6 +56,7 @@ impl Options {
             durable,
             storage_name,
             user,
+            resend,
             numbers @ ..,
         ] = &*values
         else {
@@ -67,6 +71,7 @@ impl Options {
             durable: !durable.is_empty(),
             storage_name: given(storage_name),
             user: given(user),
+            resends: !resend.is_empty(),
             ..Config::default()
         };
         for (slot, value) in [(&mut config.name, name), (&mut config.version, version)] {
@@ -124,6 +129,14 @@ fn set_numbers(config: &mut Config, values: &mut dyn Iterator<Item = &str>) -> O
     if let Some(millis) = number()? {
         config.storage_timeout = Duration::from_millis(millis.into());
     }
+    for slot in [&mut config.outbox.entries, &mut config.outbox.bytes] {
+        if let Some(count) = number()? {
+            *slot = count as usize;
+        }
+    }
+    if let Some(millis) = number()? {
+        config.outbox.age = Duration::from_millis(millis.into());
+    }
     Some(())
 }
 
@@ -166,7 +179,7 @@ mod tests {
 
     /// An array of the texts before the numbers and of one value for each number.
     fn options(seed: &str, endpoints: &str, value: impl Fn(&str) -> String) -> String {
-        let mut text = format!(r##"["{seed}","{endpoints}","","","1","","","","1","","ada""##);
+        let mut text = format!(r##"["{seed}","{endpoints}","","","1","","","","1","","ada","""##);
         for name in NUMBERS {
             text.push_str(&format!(r#","{}""#, value(name)));
         }
@@ -217,6 +230,9 @@ mod tests {
         assert_eq!(Some(config.max_held), place("maxHeld"));
         assert_eq!(Some(config.repair_page as usize), place("repairPage"));
         assert_eq!(millis(config.storage_timeout), place("storageTimeout"));
+        assert_eq!(Some(config.outbox.entries), place("maxOutbox"));
+        assert_eq!(Some(config.outbox.bytes), place("maxOutboxBytes"));
+        assert_eq!(millis(config.outbox.age), place("outboxAge"));
     }
 
     #[test]

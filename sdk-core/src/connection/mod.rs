@@ -276,6 +276,7 @@ impl RealtimeClient {
             homing.is_some_and(|homing| homing.capabilities.iter().any(|offered| **offered == *name))
         };
         let window = Duration::from_secs(limits.dedupe_window.into());
+        let dedupe_window = Some(window).filter(|window| offers("producers") && !window.is_zero());
         let user = homing.map(|homing| &*homing.user);
         self.link.phase = Phase::Online(Box::new(Live {
             conn,
@@ -284,7 +285,7 @@ impl RealtimeClient {
             stable_at: Some(self.now + self.config.stable_after),
             refresh: Refresh::after(self.now, result.expires, result.ttl),
             max_message_bytes,
-            dedupe_window: Some(window).filter(|window| offers("producers") && !window.is_zero()),
+            dedupe_window,
             in_flight: told(limits.in_flight, usize::MAX),
             server_time: Some((result.time, self.now)).filter(|(time, _)| *time > 0),
             has_ping: homing.is_some(),
@@ -302,6 +303,7 @@ impl RealtimeClient {
                 .unwrap_or_default(),
             user: homing.map(|homing| (&*homing.user).into()).unwrap_or_default(),
             max_message_bytes,
+            dedupe_window,
         }));
         self.confirm_scope(user);
         self.join_server_side(&result.subs);

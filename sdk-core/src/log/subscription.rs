@@ -212,6 +212,10 @@ impl RealtimeClient {
             result.publications.iter().map(|publication| publication.offset).fold(result.offset, u64::max);
         let head = tracked.then(|| Position::new(&result.epoch, newest));
         let before = channel.position.take();
+        // Where a durable reader begins, it has processed everything before.
+        if let (None, Some(head), true) = (&before, &head, channel.options.durable) {
+            self.storage.positions.move_to(&channel.name, head.clone());
+        }
         channel.tell(
             ChannelEvent::Subscribed(Subscribed {
                 position: head.clone(),

@@ -52,7 +52,8 @@ impl RealtimeClient {
             }
         }
         let (time, duplicate) = (result.time, result.duplicate);
-        self.end_entry(id, Ok(Response::Published { position, time, duplicate }), OutboxChange::Acked);
+        let change = OutboxChange::Acked { position: position.clone(), time };
+        self.end_entry(id, Ok(Response::Published { position, time, duplicate }), change);
     }
 
     fn on_entry_refused(&mut self, id: EntryId, key: LaneId, conn: ConnId, reply: &ErrorReply<'_>) {

@@ -33,7 +33,7 @@ impl RealtimeClient {
         self.ensure_room(data.len(), None)?;
         self.open_known_scope();
         let request = self.calls.next_id();
-        let (entry, id) = self.accept(channel, data.into(), Some(request));
+        let (entry, id) = self.accept(channel, data.into(), Some(request), &options.id);
         Ok(Accepted { request, entry: Some(entry), id })
     }
 
@@ -84,7 +84,7 @@ impl RealtimeClient {
         self.ensure_room(data.len(), Some(entry))?;
         self.end_entry(entry, Err(Error::new(ErrorCode::Cancelled)), OutboxChange::Discarded);
         let request = self.calls.next_id();
-        let (entry, id) = self.accept(&parked.channel, data.into(), Some(request));
+        let (entry, id) = self.accept(&parked.channel, data.into(), Some(request), "");
         Ok(Accepted { request, entry: Some(entry), id })
     }
 
@@ -92,6 +92,17 @@ impl RealtimeClient {
     pub fn outbox(&self) -> impl Iterator<Item = OutboxEntry> {
         let all = self.outbox.entries.keys_where(&mut |_| true);
         all.into_iter().filter_map(|entry| self.outbox.view(entry))
+    }
+
+    /// Whether every change of the outbox is an event from here on.
+    pub const fn observe_outbox(&mut self, observes: bool) {
+        self.config.observes_outbox = observes;
+    }
+
+    /// Bytes of payload in the outbox.
+    #[must_use]
+    pub const fn outbox_bytes(&self) -> usize {
+        self.outbox.bytes
     }
 
     /// One message of the outbox; `None`: it has left it.

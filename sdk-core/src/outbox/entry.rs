@@ -1,7 +1,7 @@
 //! One accepted message, from the call to its end.
 
 use super::LaneId;
-use crate::{ConnId, EntryId, Error, Instant, Json, RequestId};
+use crate::{ConnId, EntryId, Error, Instant, Json, Position, RequestId};
 use alloc::boxed::Box;
 
 /// How to publish.
@@ -9,6 +9,8 @@ use alloc::boxed::Box;
 pub struct PublishOptions {
     /// Now or never: it is not queued, not stored and not sent twice; without a connection it is refused.
     pub ephemeral: bool,
+    /// The message's id, unique for ever, where the host makes it; empty: the client does.
+    pub id: Box<str>,
 }
 
 /// A message that was accepted.
@@ -63,7 +65,12 @@ pub enum OutboxChange {
     /// It changed its state.
     State(EntryState),
     /// The server has it; it has left the outbox.
-    Acked,
+    Acked {
+        /// Where it stands, where the server tells it.
+        position: Option<Position>,
+        /// When the server took it, Unix milliseconds; 0: not told.
+        time: i64,
+    },
     /// The app has taken it back; it has left the outbox.
     Discarded,
     /// Another instance of this app sends it; it has left this outbox.

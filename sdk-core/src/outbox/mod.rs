@@ -170,7 +170,13 @@ fn random_id(rng: &mut crate::rng::Rng) -> Box<str> {
 }
 
 impl RealtimeClient {
-    fn accept(&mut self, channel: &str, data: Box<str>, request: Option<RequestId>) -> (EntryId, Box<str>) {
+    fn accept(
+        &mut self,
+        channel: &str,
+        data: Box<str>,
+        request: Option<RequestId>,
+        id: &str,
+    ) -> (EntryId, Box<str>) {
         let own = match self.outbox.own {
             Some(own) => own,
             None => {
@@ -187,7 +193,7 @@ impl RealtimeClient {
             producer.last_place += 1;
             producer.last_place
         });
-        let id = random_id(&mut self.rng);
+        let id = if id.is_empty() { random_id(&mut self.rng) } else { id.into() };
         let queued_at = self.wall_clock();
         let entry = self.outbox.add(Entry {
             lane,

@@ -27,7 +27,7 @@ impl Positions {
         self.0.iter().find(|kept| *kept.channel == *channel).map(|kept| &kept.position)
     }
 
-    fn move_to(&mut self, channel: &str, position: Position) {
+    pub(crate) fn move_to(&mut self, channel: &str, position: Position) {
         match self.find(channel) {
             Some(kept) if kept.position == position => {}
             Some(kept) => (kept.position, kept.dirty) = (position, true),

@@ -177,7 +177,7 @@ impl Desk {
 
     /// A publish that is not queued: now or never.
     pub fn publish_now(&mut self, channel: &str, data: &str) -> RequestId {
-        let options = PublishOptions { ephemeral: true };
+        let options = PublishOptions { ephemeral: true, ..PublishOptions::default() };
         self.run(|client, now| client.publish(now, channel, data, &options)).expect("publish").request
     }
 
