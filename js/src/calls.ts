@@ -2,20 +2,49 @@
 
 import type { Bridge, Host } from "./bridge.js";
 import { RealtimeError } from "./errors.js";
+import type { Position, PublishAck, Sending, Stored } from "./types.js";
 import { CANCEL } from "./verbs.generated.js";
 import { toError, type WireResult } from "./wire.js";
 
 interface Pending {
   settle(result: WireResult): void;
   fail(error: unknown): void;
+  readonly hooks: Hooks;
 }
+
+/** What else wants to know of a call. */
+interface Hooks {
+  /** It is kept. */
+  stored?(durably: boolean): void;
+  /** It is over; `error`: not as it should be. */
+  over?(error?: unknown): void;
+}
+
+/** What may be published. */
+export interface Limits {
+  /** Bytes of a message. */
+  readonly message: number;
+  /** Messages in the outbox. */
+  readonly count: number;
+  /** Bytes in the outbox. */
+  readonly total: number;
+  /** Whether there is a durable storage: the module tells when a message is kept. */
+  readonly keeps: boolean;
+}
+
+/** Refused for what the caller did. */
+const misuses: readonly string[] = ["invalid_payload", "message_too_large", "queue_full", "not_in_outbox", "not_parked"];
 
 export class Calls {
   readonly #bridge: Bridge;
+  readonly #limits: Limits;
   readonly #pending = new Map<number, Pending>();
+  /** Published before the module ran, and not over. */
+  readonly #early = { count: 0, bytes: 0 };
 
-  constructor(bridge: Bridge) {
+  constructor(bridge: Bridge, limits: Limits) {
     this.#bridge = bridge;
+    this.#limits = limits;
   }
 
   /** Makes a call; `send` answers with its id. */
@@ -23,12 +52,9 @@ export class Calls {
     send: (host: Host) => number,
     decode: (result: never) => T,
     signal: AbortSignal | undefined,
+    hooks: Hooks = {},
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason as Error);
-        return;
-      }
       let id: number | undefined;
       let over = false;
       const abort = (): void => {
@@ -46,8 +72,14 @@ export class Calls {
         return true;
       };
       const fail = (error: unknown): void => {
-        if (finish()) reject(error);
+        if (!finish()) return;
+        hooks.over?.(error);
+        reject(error);
       };
+      if (signal?.aborted) {
+        fail(signal.reason);
+        return;
+      }
       signal?.addEventListener("abort", abort, { once: true });
       this.#bridge.run((host) => {
         if (over) return;
@@ -59,12 +91,87 @@ export class Calls {
         id = made;
         this.#pending.set(made, {
           settle: (result) => {
-            if (finish()) resolve(decode(result as never));
+            if (!finish()) return;
+            hooks.over?.();
+            resolve(decode(result as never));
           },
           fail,
+          hooks,
         });
       }, fail);
     });
+  }
+
+  /**
+   * Publishes `data`, throws what is wrong with it; `send` answers with the id of the call. Without an `id` the
+   * module says it.
+   */
+  publish(send: (host: Host) => number, data: string, signal?: AbortSignal, id?: string): Sending {
+    const bytes = this.#admit(data);
+    let stored: (durably: boolean) => void = () => undefined;
+    let lost: (error: unknown) => void = () => undefined;
+    const keeping = new Promise<Stored>((resolve, reject) => {
+      stored = (durably) => resolve({ durably });
+      lost = reject;
+    });
+    keeping.catch(() => undefined);
+    let wrong: RealtimeError | undefined;
+    const sending = this.make(
+      (host) => {
+        const made = send(host);
+        if (made >= 0) {
+          id ??= (JSON.parse(host.said()) as { id: string }).id;
+          if (!this.#limits.keeps) stored(false);
+        }
+        return made;
+      },
+      ({ position, time, duplicate }: { position: Position | null; time: number; duplicate: boolean }): PublishAck => ({
+        epoch: position?.epoch ?? "",
+        offset: position?.offset ?? 0,
+        time,
+        duplicate,
+      }),
+      signal,
+      {
+        stored,
+        over: (error) => {
+          if (bytes > 0) {
+            this.#early.count -= 1;
+            this.#early.bytes -= bytes;
+          }
+          if (error instanceof RealtimeError && misuses.includes(error.name)) wrong = error;
+          if (error === undefined) stored(false);
+          else lost(error);
+        },
+      },
+    );
+    if (wrong) {
+      sending.catch(() => undefined);
+      throw wrong;
+    }
+    return Object.assign(sending, { id: id ?? "", stored: keeping });
+  }
+
+  /** What the module would refuse, while it does not run yet: answers how many bytes wait for it. */
+  #admit(data: string): number {
+    if (this.#bridge.host) return 0;
+    const bytes = new TextEncoder().encode(data).length;
+    const { message, count, total } = this.#limits;
+    const early = this.#early;
+    const check = (name: "message_too_large" | "queue_full", actual: number, maximum: number): void => {
+      if (actual > maximum) throw new RealtimeError(name, { limit: { actual, maximum } });
+    };
+    check("message_too_large", bytes, message);
+    check("queue_full", early.count + 1, count);
+    check("queue_full", early.bytes + bytes, total);
+    early.count += 1;
+    early.bytes += bytes;
+    return bytes;
+  }
+
+  /** A message is kept. */
+  stored(id: number, durably: boolean): void {
+    this.#pending.get(id)?.hooks.stored?.(durably);
   }
 
   settled(id: number, result: WireResult): void {
@@ -86,6 +193,10 @@ export class Calls {
     for (const call of pending) call.fail(error);
   }
 }
+
+/** 120 random bits as 20 characters that may stand in keys and addresses. */
+export const messageId = (): string =>
+  btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(15)))).replace(/[+/]/g, (sign) => (sign === "+" ? "-" : "_"));
 
 /** Why the module refused the last call. */
 export const refusal = (host: Host): RealtimeError =>

@@ -1,7 +1,7 @@
 // One handle of a channel. Joins when something listens or iterates, never for a publish or a read; leaves once.
 // Owns this handle's listeners and iterators; the subscription itself is shared, and lives in the registry.
 
-import type { Calls } from "./calls.js";
+import { messageId, type Calls } from "./calls.js";
 import { dispose } from "./dispose.js";
 import { Emitter, type HandlerFailed } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
@@ -21,7 +21,8 @@ import type {
   MessageOf,
   MessagesOptions,
   PresenceStats,
-  PublishAck,
+  PublishOptions,
+  Sending,
   SubscriptionState,
   Undo,
 } from "./types.js";
@@ -98,7 +99,7 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
   }
 
   /** Listens, and subscribes if this handle has not yet. A listener that is added twice is called once. */
-  on<T extends keyof ChannelEvents<S> & string>(type: T, listener: (event: ChannelEvents<S>[T]) => void): Undo {
+  on<T extends keyof ChannelEvents<S> & string>(type: T, listener: (event: ChannelEvents<S>[T]) => unknown): Undo {
     this.#join();
     return this.#emitter.on(type, listener);
   }
@@ -115,18 +116,17 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
     return iterate(feed, options, (query) => this.history(query), () => this.#feeds.delete(feed));
   }
 
-  /** Publishes; resolves when the server has taken it. Never subscribes. Rejects with one typed error. */
-  async publish(data: MessageOf<S>, options?: CallOptions): Promise<PublishAck> {
+  /**
+   * Publishes; never subscribes. What is accepted stays in the outbox until it settles, and the promise with it: the
+   * acknowledgement, or one typed error. Throws what is wrong with the message: `invalid_payload`,
+   * `message_too_large`, `queue_full`; then nothing is queued.
+   */
+  publish(data: MessageOf<S>, { signal, ephemeral }: PublishOptions = {}): Sending {
     const text = json(data);
-    return await this.#ask(
-      (host) => host.tell(PUBLISH, this.name, text, 0, 0),
-      (ack: { position: PublishAck | null; time: number }) => ({
-        epoch: ack.position?.epoch ?? "",
-        offset: ack.position?.offset ?? 0,
-        time: ack.time,
-      }),
-      options?.signal,
-    );
+    const id = ephemeral ? "" : messageId();
+    const over = this.#left ? AbortSignal.abort(RealtimeError.of("unsubscribed", this.name)) : signal;
+    const name = `${this.name}\n${id}`;
+    return this.#home.calls.publish((host) => host.tell(PUBLISH, name, text, ephemeral ? 1 : 0, 0), text, over, id);
   }
 
   /** Reads one page of history, and from there the pages beside it. Never subscribes. */

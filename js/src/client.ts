@@ -19,6 +19,7 @@ import {
   type FlatOptions,
   type SocketLike,
 } from "./options.js";
+import { Outbox } from "./outbox.js";
 import { Providers } from "./providers.js";
 import { Registry, type JoinOptions } from "./registry.js";
 import type { CallOptions, ChannelSchema, ClientEvents, ConnectionState, Health, LoadSource, Undo } from "./types.js";
@@ -41,6 +42,8 @@ const frozen = <T extends object>(value: T): Readonly<T> => Object.freeze(value)
 const roots = new Set<object>();
 
 export class BaseClient {
+  /** Every message that was published and has not settled. */
+  readonly outbox: Outbox;
   readonly #options: ClientOptions;
   readonly #bridge: Bridge;
   readonly #calls: Calls;
@@ -69,11 +72,13 @@ export class BaseClient {
       loadFailed: (error) => this.#loadFailed(error),
       died: (error) => this.#died(error),
     });
-    this.#calls = new Calls(this.#bridge);
+    const { storage = "memory", maxMessageBytes = 65_536, maxOutbox = 1024, maxOutboxBytes = 8_388_608 } = options;
+    const keeps = storage !== "memory";
+    this.#calls = new Calls(this.#bridge, { message: maxMessageBytes, count: maxOutbox, total: maxOutboxBytes, keeps });
+    this.outbox = new Outbox({ bridge: this.#bridge, calls: this.#calls }, (cause, type) => this.#handlerFailed(cause, type));
     this.#registry = new Registry(this.#bridge, (event) => this.#emitter.emit("channel", event));
     this.#frames = new Frames(this.#bridge, this.#registry);
     this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
-    const { storage = "memory" } = options;
     if (storage !== "memory") {
       this.#storage = new StorageOrders(this.#bridge, storage === "durable" ? new IndexedDb() : storage);
     }
@@ -141,7 +146,7 @@ export class BaseClient {
   }
 
   /** Listens to the client. Never connects. */
-  on<T extends keyof ClientEvents>(type: T, listener: (event: ClientEvents[T]) => void): Undo {
+  on<T extends keyof ClientEvents>(type: T, listener: (event: ClientEvents[T]) => unknown): Undo {
     return this.#emitter.on(type, listener);
   }
 
@@ -193,7 +198,9 @@ export class BaseClient {
   #make(glue: Glue, flat: FlatOptions, emit: (event: string) => void): Host {
     const entropy = crypto.getRandomValues(new Uint8Array(32));
     const seed = Array.from(entropy, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    return new glue.Host(JSON.stringify([seed, ...flat]), (url, conn) => this.#open(url, conn), emit, globalThis.document);
+    const host = new glue.Host(JSON.stringify([seed, ...flat]), (url, conn) => this.#open(url, conn), emit, globalThis.document);
+    this.outbox.begun(host);
+    return host;
   }
 
   /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */
@@ -252,6 +259,19 @@ export class BaseClient {
         if ("error" in event) this.#calls.failed(event.id, toError(event.error));
         else this.#calls.settled(event.id, event.ok);
         break;
+      case "accepted":
+        this.#calls.stored(event.id, event.durably);
+        break;
+      case "outbox":
+        this.outbox.heard(event);
+        break;
+      case "acked_lost": {
+        const { channel, count, from, to } = event;
+        const lost = { type: "acked_lost", channel, count, from, to } as const;
+        this.#registry.tell(channel, lost);
+        this.#emitter.emit("acked_lost", lost);
+        break;
+      }
       case "token":
         this.#providers.token(event.id, event.channel, event.channel === null ? undefined : this.#registry.named(event.channel));
         break;
@@ -267,8 +287,8 @@ export class BaseClient {
         this.#end(RealtimeError.of("closed"));
         return;
       case "connected": {
-        const { client, user, server, data, capabilities, max } = state;
-        this.#change({ status: "connected", client, user, server, data, capabilities, maxMessageBytes: max });
+        const { client, user, server, data, capabilities, max, window } = state;
+        this.#change({ status: "connected", client, user, server, data, capabilities, maxMessageBytes: max, dedupeWindow: window });
         return;
       }
       case "connecting": {

@@ -4,7 +4,7 @@
 import type { Undo } from "./types.js";
 
 interface Entry {
-  readonly listener: (event: never) => void;
+  readonly listener: (event: never) => unknown;
   /** How often it was added; 0: removed. */
   count: number;
 }
@@ -21,7 +21,7 @@ export class Emitter<Events extends object> {
   }
 
   /** Adds a listener. One that is added twice is called once, and stays until both undos were called. */
-  on<T extends keyof Events>(type: T, listener: (event: Events[T]) => void): Undo {
+  on<T extends keyof Events>(type: T, listener: (event: Events[T]) => unknown): Undo {
     const entries = this.#entries.get(type) ?? [];
     let entry = entries.find((known) => known.listener === listener);
     if (entry === undefined) {
@@ -46,17 +46,22 @@ export class Emitter<Events extends object> {
     return this.#entries.has(type);
   }
 
-  emit<T extends keyof Events & string>(type: T, event: Events[T]): void {
+  /** Gives the promises of those listeners that returned one; they never reject. */
+  emit<T extends keyof Events & string>(type: T, event: Events[T]): PromiseLike<unknown>[] | undefined {
     const entries = this.#entries.get(type);
-    if (entries === undefined) return;
+    if (entries === undefined) return undefined;
+    let promises: PromiseLike<unknown>[] | undefined;
+    const failed = (cause: unknown): void => this.#failed(cause, type);
     for (const entry of entries) {
       if (entry.count === 0) continue;
       try {
-        entry.listener(event as never);
+        const given = entry.listener(event as never) as PromiseLike<unknown> | null | undefined;
+        if (typeof given?.then === "function") (promises ??= []).push(given.then(undefined, failed));
       } catch (cause) {
-        this.#failed(cause, type);
+        failed(cause);
       }
     }
+    return promises;
   }
 
   clear(): void {

@@ -2,6 +2,7 @@
 
 export { Channel, type Presence } from "./channel.js";
 export { type CloseOptions } from "./client.js";
+export { Outbox, OutboxEntry, type OutboxChange, type OutboxSize } from "./outbox.js";
 export { ForbiddenError, RealtimeError, type ErrorLimit, type ErrorName, type ErrorParts } from "./errors.js";
 export {
   type ChannelOptions,

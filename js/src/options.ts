@@ -101,6 +101,17 @@ export interface ClientOptions {
   maxRequestBytes?: number | undefined;
   /** Largest payload in bytes; the server's own limit counts where it is told. 65,536. */
   maxMessageBytes?: number | undefined;
+  /** Messages that the outbox holds at most, parked ones included. 1,024. */
+  maxOutbox?: number | undefined;
+  /** Bytes of payload that the outbox holds at most. 8 MiB. */
+  maxOutboxBytes?: number | undefined;
+  /** How long a message may wait without ever being sent; then it is parked as `outbox_expired`. 7 days. */
+  outboxAge?: number | undefined;
+  /**
+   * On a server that cannot tell duplicates: sends a message again whose outcome is unknown, at the risk that it
+   * arrives twice. Otherwise it is parked as `outcome_unknown`.
+   */
+  resend?: boolean | undefined;
   /** Live messages held back per channel while its history is read. 1,024. */
   maxHeld?: number | undefined;
   /** Messages asked for in one page of history while catching up. 200. */
@@ -128,7 +139,7 @@ export interface ChannelOptions {
 }
 
 const texts = ["token", "name", "version", "storageName", "user"] as const;
-const others = ["getToken", "data", "WebSocket", "openSocket", "module", "storage"];
+const others = ["getToken", "data", "WebSocket", "openSocket", "module", "storage", "resend"];
 
 /** The client's options as the module reads them, behind the seed: texts in an order, an empty one is not set. */
 export type FlatOptions = readonly string[];
@@ -159,6 +170,7 @@ export const flatten = (endpoints: Endpoints, options: ClientOptions): FlatOptio
     durable ? "1" : "",
     checkText(options, "storageName"),
     checkText(options, "user"),
+    options.resend ? "1" : "",
     ...numbers.map((key) => checkNumber(options, key)),
   ];
 };

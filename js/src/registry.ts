@@ -153,6 +153,11 @@ export class Registry {
     for (const member of record.members) member.deliver(shown);
   }
 
+  /** An event of the client that is one of a channel, too. */
+  tell(name: string, event: AppChannelEvent): void {
+    for (const member of this.#byName.get(name)?.members ?? []) member.deliver(event);
+  }
+
   serverSubscribed(key: number, name: string): void {
     if (!this.#byKey.has(key)) this.#server.set(key, { name, epoch: "" });
   }

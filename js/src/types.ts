@@ -46,6 +46,11 @@ export interface Session {
   readonly capabilities: readonly string[];
   /** Largest message in bytes that this server takes. */
   readonly maxMessageBytes: number;
+  /**
+   * How long the server knows a message again that is sent twice, milliseconds. 0: not at all (no capability
+   * `producers`): messages arrive at least once, and `outcome_unknown` stands for those that nobody knows of.
+   */
+  readonly dedupeWindow: number;
 }
 
 /** How the connection looks to a person: slower to worry than the state. */
@@ -90,6 +95,12 @@ export interface ClientInfo {
 /** One message of a channel. Offsets ascend strictly within an epoch. */
 export interface ChannelMessage<M = unknown> {
   readonly type: "message";
+  /** Unique for ever, given by its publisher; empty: it gave none. */
+  readonly id: string;
+  /** Anything but `sent` comes only where it was asked for (`echo`), of this client's own messages. */
+  readonly state: MessageState;
+  /** Why it has failed. */
+  readonly failure?: RealtimeError;
   readonly data: M;
   /** Together with `offset` the message's position; empty where the channel keeps none. */
   readonly epoch: string;
@@ -102,6 +113,12 @@ export interface ChannelMessage<M = unknown> {
   /** Text by key, where the publisher set some. */
   readonly tags: Readonly<Record<string, string>> | null;
 }
+
+/**
+ * pending: in the outbox; sent: in the channel; failed: parked in the outbox until `retry` or `discard`;
+ * discarded: taken back by the app.
+ */
+export type MessageState = "pending" | "sent" | "failed" | "discarded";
 
 /** Why missed messages will not come. */
 export type GapReason = "retention" | "epoch_changed" | "rewound" | "history_unavailable" | "lagged";
@@ -164,6 +181,17 @@ export interface LeftEvent {
   readonly info: ClientInfo;
 }
 
+/** The server has lost messages of this client that it had acknowledged; what the outbox holds goes on from there. */
+export interface AckedLostEvent {
+  readonly type: "acked_lost";
+  readonly channel: string;
+  readonly count: number;
+  /** Where the first of them stood; null: not known any more. */
+  readonly from: Position | null;
+  /** Where the last of them stood. */
+  readonly to: Position | null;
+}
+
 /** Events of a channel, by type. */
 export interface ChannelEvents<S extends ChannelSchema = ChannelSchema> {
   message: ChannelMessage<MessageOf<S>>;
@@ -173,6 +201,10 @@ export interface ChannelEvents<S extends ChannelSchema = ChannelSchema> {
   unsubscribed: UnsubscribedEvent;
   joined: JoinedEvent;
   left: LeftEvent;
+  /** Messages of this client's own to this channel: those in the outbox at first, then every change of one. */
+  echo: ChannelMessage<MessageOf<S>>;
+  /** The server has lost what it had acknowledged. */
+  acked_lost: AckedLostEvent;
   /** Every change of `state`. */
   state: SubscriptionState;
   /** Something failed; the client goes on by itself unless `unsubscribed` follows. */
@@ -207,6 +239,8 @@ export interface ClientEvents {
   message: ServerMessage;
   /** Something failed that no call waits for; a handler that threw is `handler_failed`. */
   error: RealtimeError;
+  /** The server has lost what it had acknowledged. */
+  acked_lost: AckedLostEvent;
   /** The client has a defect and is dead: every call is rejected. Comes at most once. */
   fatal: RealtimeError;
   /** Something happened in a channel that the server subscribed, and no handle has joined. */
@@ -217,6 +251,31 @@ export interface ClientEvents {
 export interface PublishAck extends Position {
   /** When the server took it, Unix milliseconds; 0: not told. */
   readonly time: number;
+  /** Whether an earlier sending had brought it there already. */
+  readonly duplicate: boolean;
+}
+
+/** Where a message is kept until it has settled. */
+export interface Stored {
+  /** Whether it survives the end of this page or process. */
+  readonly durably: boolean;
+}
+
+/**
+ * A message that was accepted. Settles once: acknowledged, or rejected by `RealtimeError`: the server's refusal or
+ * `outbox_expired` (it is parked then), `cancelled`, `outcome_unknown`, `closed`.
+ */
+export interface Sending extends Promise<PublishAck> {
+  /** The message's id; readers of the channel see it too. */
+  readonly id: string;
+  /** Resolves when it is kept; rejects with what ended it before. Need not be handled. */
+  readonly stored: Promise<Stored>;
+}
+
+/** How to publish. */
+export interface PublishOptions extends CallOptions {
+  /** Now or never: not kept, not sent twice, and refused without a connection. */
+  ephemeral?: boolean | undefined;
 }
 
 /** How many are in a channel. */
@@ -259,6 +318,11 @@ export interface CallOptions {
 export interface MessagesOptions extends CallOptions {
   /** Begins with the newest `last` messages of history and goes on live, without a hole. 0: live only. */
   last?: number | undefined;
+  /**
+   * Yields this client's own messages from the outbox, too. What comes with the `id` of an earlier one replaces it;
+   * the last one is `sent` or `discarded`.
+   */
+  echo?: boolean | undefined;
   /** Messages that may wait for the loop; what exceeds it is read from history later. 1024. */
   buffer?: number | undefined;
 }

@@ -4,6 +4,7 @@
 import { RealtimeError, errorName } from "./errors.js";
 import type { StorageOp } from "./storage/storage.js";
 import type {
+  AckedLostEvent,
   ChannelGap,
   ChannelMessage,
   ClientInfo,
@@ -29,6 +30,7 @@ export interface WireInfo {
 
 /** A publication as the wire has it. */
 export interface WirePublication {
+  id?: string;
   data?: unknown;
   offset?: number;
   info?: WireInfo;
@@ -56,6 +58,7 @@ export type WireConnection =
       data: unknown;
       capabilities: string[];
       max: number;
+      window: number;
     }
   | { status: "closed" };
 
@@ -76,7 +79,7 @@ export type WireChannelEvent =
   | { t: "error"; error: WireError };
 
 export type WireResult =
-  | { position: Position | null; time: number }
+  | { position: Position | null; time: number; duplicate: boolean }
   | { position: Position | null; messages: WirePublication[] }
   | { members: WireInfo[] }
   | { clients: number; users: number }
@@ -89,6 +92,34 @@ export type WireStorage =
   | { e: "storage_write"; id: number; ops: StorageOp[] }
   | { e: "storage_erase" };
 
+/** A message of the outbox. */
+export interface WireEntry {
+  n: number;
+  id: string;
+  channel: string;
+  data: unknown;
+  at: number;
+  sent: boolean;
+  state: "queued" | "sending" | "parked";
+  error?: WireError;
+}
+
+/** A change of the outbox; without `entry`: it has left it. */
+export interface WireOutboxChange {
+  n: number;
+  t: "added" | "edited" | "state" | "acked" | "discarded" | "handed_over";
+  position?: Position | null;
+  time?: number;
+  entry: WireEntry | null;
+}
+
+export interface WireOutbox {
+  count: number;
+  bytes: number;
+  oldest: number;
+  entries?: WireEntry[];
+}
+
 export type WireEvent =
   | WireStorage
   | { e: "connection"; state: WireConnection }
@@ -99,6 +130,9 @@ export type WireEvent =
   | { e: "server_subscribed" | "server_unsubscribed"; key: number; name: string }
   | { e: "settled"; id: number; ok: WireResult }
   | { e: "settled"; id: number; error: WireError }
+  | { e: "accepted"; id: number; durably: boolean }
+  | ({ e: "outbox" } & WireOutboxChange)
+  | { e: "acked_lost"; channel: string; count: number; from: Position | null; to: Position | null }
   | { e: "token"; id: number; channel: string | null }
   | { e: "resolve"; id: number };
 
@@ -128,6 +162,8 @@ export const toInfo = (info: WireInfo): ClientInfo => ({
 
 export const toMessage = <M>(publication: WirePublication, epoch: string): ChannelMessage<M> => ({
   type: "message",
+  id: publication.id ?? "",
+  state: "sent",
   data: (publication.data === undefined ? null : publication.data) as M,
   epoch: publication.offset ? epoch : "",
   offset: publication.offset ?? 0,
@@ -144,12 +180,13 @@ export type AppChannelEvent =
   | SubscribedEvent
   | UnsubscribedEvent
   | JoinedEvent
-  | LeftEvent;
+  | LeftEvent
+  | AckedLostEvent;
 
 export const toChannelEvent = (
   event: Exclude<WireChannelEvent, { t: "error" }>,
   epoch: string,
-): AppChannelEvent => {
+): Exclude<AppChannelEvent, AckedLostEvent> => {
   switch (event.t) {
     case "message":
       return toMessage(event.m, epoch);

@@ -152,7 +152,8 @@ impl Host {
                 }
             }
             20 => {
-                let options = PublishOptions { ephemeral: script.byte() & 1 == 1, ..PublishOptions::default() };
+                let options =
+                    PublishOptions { ephemeral: script.byte() & 1 == 1, ..PublishOptions::default() };
                 let accepted = client.publish(now, channel, "[1]", &options);
                 self.calls.extend(accepted.ok().map(|accepted| accepted.request));
             }
