@@ -52,6 +52,9 @@ fn a_channel_made_anew_gives_one_gap_and_is_read_from_its_start() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
     let (id, _) = desk.cut();
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    let (id, asked) = desk.take("history");
+    assert_eq!(asked["since"], json!({"epoch": "e1", "offset": 5}), "its place may have survived");
+    desk.refuse(id, 112);
     assert_eq!(desk.answer_page(1..=3, "e2", 3), json!({"epoch": "e2"}));
     assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
     assert_eq!(desk.offsets(key), [1, 2, 3]);
@@ -121,6 +124,55 @@ fn a_place_that_did_not_survive_is_one_gap_whatever_the_refusal() {
     }
 }
 
+/// The store lost its tail: the log ended at 40, counts on in a later epoch, and the reader had seen 50.
+#[test]
+fn a_log_that_lost_its_tail_goes_on_behind_what_is_left_of_it() {
+    for head in [40, 43, 60] {
+        let (mut desk, _, key) = Desk::in_channel("a", 50);
+        let (id, _) = desk.cut();
+        desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": head}));
+        let id = desk.take("history").0;
+        let survived =
+            json!({"code": 112, "message": "unrecoverable position", "expected": 41, "epoch": "e2"});
+        desk.answer(id, "error", survived);
+        if head > 40 {
+            assert_eq!(desk.answer_page(41..=head, "e2", head), json!({"epoch": "e2", "offset": 40}));
+        }
+        desk.publication("a", head + 1);
+        assert_eq!(desk.gaps(key), [gap(at("e1", 41), at("e2", 40), GapReason::EpochChanged)]);
+        assert_eq!(desk.offsets(key), Vec::from_iter(41..=head + 1), "nothing comes twice");
+    }
+}
+
+#[test]
+fn a_place_to_go_on_from_that_makes_no_sense_is_not_believed() {
+    for reply in [
+        json!({"code": 112, "message": "", "expected": 7, "epoch": "e2"}),
+        json!({"code": 112, "message": "", "expected": 3, "epoch": "e3"}),
+        json!({"code": 103, "message": "", "expected": 3, "epoch": "e2"}),
+    ] {
+        let (mut desk, _, key) = Desk::in_channel("a", 5);
+        let (id, _) = desk.cut();
+        desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 8}));
+        let id = desk.take("history").0;
+        desk.answer(id, "error", reply);
+        assert_eq!(desk.answer_page(1..=8, "e2", 8), json!({"epoch": "e2"}));
+        assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
+    }
+}
+
+#[test]
+fn an_epoch_that_a_log_survives_between_two_pages_is_no_gap() {
+    let (mut desk, _, key) = Desk::in_channel("a", 5);
+    desk.publication("a", 30);
+    desk.answer_page(6..=10, "e1", 30);
+    assert_eq!(desk.answer_page(11..=14, "e2", 16), json!({"epoch": "e1", "offset": 10}));
+    assert_eq!(desk.answer_page(15..=16, "e2", 16), json!({"epoch": "e2", "offset": 14}));
+    // The message that was held back counted the old epoch.
+    desk.publication("a", 17);
+    assert_eq!((desk.gaps(key), desk.offsets(key)), (vec![], Vec::from_iter(6..=17)));
+}
+
 #[test]
 fn an_epoch_that_changes_between_two_pages_is_one_gap() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
@@ -138,6 +190,8 @@ fn a_gap_is_not_forgotten_when_the_connection_is_cut_before_it_was_told() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
     let (id, _) = desk.cut();
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    let id = desk.take("history").0;
+    desk.refuse(id, 112);
     desk.take("history");
     let kept = desk.client.subscription(key).position;
     assert_eq!(kept, Some(at("e1", 5)), "an app that keeps its position does not skip the gap either");
@@ -158,6 +212,8 @@ fn two_new_epochs_in_a_row_are_one_gap() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
     let (id, _) = desk.cut();
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
+    let id = desk.take("history").0;
+    desk.refuse(id, 112);
     desk.take("history");
     let (id, _) = desk.cut();
     desk.answer_subscribe(id, &json!({"epoch": "e3", "offset": 1}));

@@ -305,6 +305,8 @@ fn a_late_page_of_a_repair_that_is_over_changes_nothing() {
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 3}));
     desk.answer(late, "history", json!({"publications": page(6..=9), "epoch": "e1", "offset": 9}));
     assert!(desk.offsets(key).is_empty());
+    let id = desk.take("history").0;
+    desk.refuse(id, 112);
     desk.answer_page(1..=3, "e2", 3);
     assert_eq!(desk.offsets(key), [1, 2, 3]);
     assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
@@ -320,6 +322,8 @@ fn a_position_that_the_history_refuses_is_settled_by_joining_again() {
     let (id, asked) = desk.take("subscribe");
     assert_eq!((&asked["epoch"], &asked["offset"]), (&json!("e1"), &json!(5)));
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 1}));
+    let id = desk.take("history").0;
+    desk.refuse(id, 112);
     desk.answer_page([1], "e2", 1);
     assert_eq!(desk.gaps(key), [gap(at("e1", 6), at("e2", 0), GapReason::EpochChanged)]);
     assert_eq!((desk.offsets(key), desk.sockets.len()), (vec![1], 1));

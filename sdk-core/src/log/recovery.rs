@@ -122,6 +122,14 @@ impl Channel {
         self.position = Some(Position::new(epoch, 0));
     }
 
+    /// The log has lost its tail, and what is left up to `top` goes on in a later epoch: so does the reader, who is
+    /// told first that whatever stood behind it is lost, seen or not.
+    fn go_on(&mut self, before: &Position, top: u64, epoch: &str) {
+        let lost = Position::new(&before.epoch, top + 1);
+        self.lost.get_or_insert((lost, GapReason::EpochChanged));
+        self.position = Some(Position::new(epoch, top));
+    }
+
     /// Takes messages in ascending order, as history or a recovery brings them.
     fn take_page(&mut self, publications: &[wire::Publication<'_>], out: &mut Outbound) {
         for publication in publications {
@@ -204,7 +212,7 @@ impl RealtimeClient {
         if continues {
             channel.position = Some(Position::new(&head.epoch, before.offset));
             channel.take_recovered(publications, &mut self.out);
-        } else if head.offset > before.offset && channel.lost.is_none() {
+        } else if head.offset > 0 && channel.lost.is_none() {
             channel.position = Some(before);
             repair.later = Some(head.epoch);
         } else {
@@ -227,7 +235,7 @@ impl RealtimeClient {
         loop {
             let State::Repairing(repair) = &mut channel.state else { return };
             let reached = channel.position.as_ref().map_or(0, |position| position.offset);
-            if reached < repair.head {
+            if reached < repair.head || repair.later.is_some() {
                 break;
             }
             if channel.lost.is_some() {
@@ -286,15 +294,24 @@ impl RealtimeClient {
                     return self.on_protocol_error("a page of history without an epoch");
                 }
                 let Some(reached) = &mut channel.position else { return };
-                let head = repair.head;
-                let survived = repair.later.take().is_some_and(|later| *later == *result.epoch);
-                if survived && result.offset >= reached.offset {
+                let later = repair.later.take();
+                let is_later = *result.epoch != *reached.epoch
+                    && channel.lost.is_none()
+                    && match &later {
+                        Some(later) => **later == *result.epoch,
+                        None => result.publications.iter().all(|one| one.offset > reached.offset),
+                    };
+                if is_later && result.offset >= reached.offset {
                     // A page that was answered vouches that the place asked from stands in its epoch.
+                    if later.is_none() {
+                        // Between two pages: what was held counts another generation.
+                        *repair = Repair { head: result.offset, ..Repair::default() };
+                    }
                     let next = reached.next();
                     *reached = Position::new(&result.epoch, reached.offset);
                     let newer = |publication: &&wire::Publication<'_>| publication.offset >= next.offset;
                     if result.publications.iter().find(newer).is_none_or(|first| first.offset > next.offset) {
-                        channel.lost = Some((next, GapReason::Retention));
+                        channel.lost.get_or_insert((next, GapReason::Retention));
                     }
                 } else if *result.epoch != *reached.epoch {
                     // Made anew between two pages: what was held counts another generation.
@@ -303,6 +320,7 @@ impl RealtimeClient {
                     channel.begin_epoch(&before, &result.epoch);
                     return self.repair_on(key);
                 }
+                let head = repair.head;
                 if result.publications.iter().any(|publication| publication.offset > reached.offset) {
                     channel.take_page(&result.publications, out);
                 } else if result.offset >= head {
@@ -328,7 +346,12 @@ impl RealtimeClient {
         let Some(channel) = channels.get_mut(key) else { return };
         let State::Repairing(repair) = &mut channel.state else { return };
         if let (Some(later), Some(before)) = (repair.later.take(), channel.position.clone()) {
-            channel.begin_epoch(&before, &later);
+            let stands = *later == *reply.epoch && (1..=before.offset + 1).contains(&reply.expected);
+            if stands && error.code == ErrorCode::UnrecoverablePosition {
+                channel.go_on(&before, reply.expected - 1, &later);
+            } else {
+                channel.begin_epoch(&before, &later);
+            }
             return self.repair_on(key);
         }
         if error.code == ErrorCode::UnrecoverablePosition {

@@ -142,6 +142,9 @@ pub struct Read {
     pub limit: u32,
     /// From newer to older.
     pub reverse: bool,
+    /// Whether `since` is what this node has heard from the engine, not what a client says. Only then may the
+    /// log learn from it that it has lost something.
+    pub heard: bool,
     /// See [`Retention::meta_ttl`].
     pub meta_ttl: Millis,
 }
@@ -153,7 +156,7 @@ pub enum Reach {
     Complete,
     /// Retention dropped what followed `since`; the page begins with the oldest publication kept.
     Trimmed,
-    /// `since` is no place of this log: another epoch, or above the head. The page is empty.
+    /// `since` is no place of this log: another epoch, or above what is left of it. The page is empty.
     Unknown,
 }
 
@@ -166,6 +169,9 @@ pub struct Page {
     pub publications: Vec<Publication>,
     /// Whether something is missing before them.
     pub reach: Reach,
+    /// With [`Reach::Unknown`]: `since` is of an earlier epoch of this log, whose data stands up to here in the
+    /// present one. What followed there is lost.
+    pub survived: Option<u64>,
 }
 
 /// One publication, as the log has it.

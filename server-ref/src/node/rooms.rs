@@ -57,6 +57,7 @@ impl Node {
             since: Some(since),
             limit: self.config.client.recovery_max_publication_limit,
             reverse: false,
+            heard: true,
             meta_ttl: self
                 .rules
                 .namespace(room.channel())

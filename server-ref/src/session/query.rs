@@ -6,7 +6,8 @@ use crate::{
     frames,
 };
 use homing_core::wire::{
-    ErrorCode, History, HistoryResult, Outcome, Presence, PresenceStats, PresenceStatsResult, Rpc, RpcResult,
+    ErrorCode, ErrorReply, History, HistoryResult, Outcome, Presence, PresenceStats, PresenceStatsResult,
+    Rpc, RpcResult,
 };
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ impl Session {
         let most = self.node.config.client.history_max_publication_limit;
         let limit = u32::try_from(request.limit).unwrap_or(most).min(most);
         let (channel, reverse) = (self.shared_name(channel), request.reverse);
-        let read = Read { channel, since: None, limit, reverse, meta_ttl: namespace.retention.meta_ttl };
+        let meta_ttl = namespace.retention.meta_ttl;
+        let read = Read { channel, since: None, limit, reverse, heard: false, meta_ttl };
         match &request.since {
             // A position without an epoch stands for one in the epoch at hand.
             Some(since) if since.epoch.is_empty() => {
@@ -61,7 +63,7 @@ impl Session {
                 if page.reach == Reach::Unknown
                     && since.is_some_and(|since| since.epoch != page.head.epoch) =>
             {
-                session.refuse(id, ErrorCode::UnrecoverablePosition);
+                session.refuse_position(id, &page);
             }
             Ok(mut page) => {
                 page.cut(MAX_PAGE_BYTES);
@@ -69,6 +71,19 @@ impl Session {
             }
             Err(error) => session.refuse(id, error),
         });
+    }
+
+    /// Where the position's epoch is remembered, the client is told where to go on in the present one.
+    fn refuse_position(&mut self, id: u32, page: &Page) {
+        self.node.metrics.errors.increment(1);
+        let code = ErrorCode::UnrecoverablePosition;
+        let mut reply =
+            ErrorReply { code: code.code(), message: code.text().into(), ..ErrorReply::default() };
+        if let Some(survived) = page.survived {
+            reply.expected = survived + 1;
+            reply.epoch = page.head.epoch.to_string().into();
+        }
+        self.answer(id, Outcome::Error(reply));
     }
 
     fn answer_history(&mut self, id: u32, page: &Page) {

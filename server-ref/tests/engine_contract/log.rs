@@ -46,7 +46,7 @@ pub(crate) async fn reading_in_reverse_goes_back_page_by_page(setup: &impl Setup
     let mut since = None;
     let mut seen = Vec::new();
     loop {
-        let back = Read { channel: channel.clone(), since, limit: 2, reverse: true, meta_ttl: FIVE.meta_ttl };
+        let back = Read { reverse: true, ..forwards(&channel, since, 2) };
         let page = engine.read(back).finish().await.unwrap();
         let Some(last) = page.publications.last() else { break };
         since = Some(Position { epoch: page.head.epoch, offset: last.offset });

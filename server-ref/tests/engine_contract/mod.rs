@@ -129,8 +129,13 @@ pub(crate) async fn read(
     since: Option<Position>,
     limit: u32,
 ) -> Page {
-    let read = Read { channel: Arc::clone(channel), since, limit, reverse: false, meta_ttl: FIVE.meta_ttl };
-    engine.read(read).finish().await.unwrap()
+    engine.read(forwards(channel, since, limit)).finish().await.unwrap()
+}
+
+/// The request to read forwards.
+pub(crate) fn forwards(channel: &Channel, since: Option<Position>, limit: u32) -> Read {
+    let channel = Arc::clone(channel);
+    Read { channel, since, limit, reverse: false, heard: false, meta_ttl: FIVE.meta_ttl }
 }
 
 /// The offsets on a page.

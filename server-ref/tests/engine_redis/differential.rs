@@ -294,7 +294,8 @@ impl Side {
                     let known = self.heads[at].iter().rev().nth(back)?;
                     Some(Position { offset: known.offset.saturating_add_signed(by), ..*known })
                 });
-                let read = Read { channel: channels[at].clone(), since, limit, reverse, meta_ttl };
+                let read =
+                    Read { channel: channels[at].clone(), since, limit, reverse, heard: false, meta_ttl };
                 let page = engine.read(read).finish().await.unwrap();
                 assert!(page.reach != Reach::Unknown || page.publications.is_empty());
                 self.page(at, &page)

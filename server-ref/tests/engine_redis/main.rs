@@ -5,6 +5,7 @@
 mod differential;
 #[path = "../engine_contract/mod.rs"]
 mod engine_contract;
+mod failover;
 mod faults;
 mod relay;
 mod server;

@@ -1,46 +1,75 @@
-//! A relay in front of a Redis that can lose what one kind of connection is sent, while its socket stays open.
+//! A relay in front of a Redis that can lose bytes while sockets stay open, and go on to another Redis.
 
 use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 #[derive(Default)]
 struct Connection {
     listens: AtomicBool,
     is_deaf: AtomicBool,
+    is_mute: AtomicBool,
+    cut: Notify,
 }
 
+#[allow(dead_code, reason = "each test crate uses its own part")]
 pub(crate) struct Relay {
     address: SocketAddr,
+    upstream: Arc<AtomicU16>,
     connections: Arc<Mutex<Vec<Arc<Connection>>>>,
 }
 
+#[allow(dead_code, reason = "each test crate uses its own part")]
 impl Relay {
     pub(crate) async fn before(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections: Arc<Mutex<Vec<Arc<Connection>>>> = Arc::default();
-        let all = Arc::clone(&connections);
+        let upstream = Arc::new(AtomicU16::new(port));
+        let (all, to) = (Arc::clone(&connections), Arc::clone(&upstream));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let connection = Arc::new(Connection::default());
                 all.lock().unwrap().push(Arc::clone(&connection));
-                tokio::spawn(relay(client, port, connection));
+                tokio::spawn(relay(client, to.load(Ordering::Relaxed), connection));
             }
         });
-        Self { address, connections }
+        Self { address, upstream, connections }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// All connections end, and new ones go to another Redis.
+    pub(crate) fn switch_to(&self, port: u16) {
+        self.upstream.store(port, Ordering::Relaxed);
+        self.cut();
+    }
+
+    pub(crate) fn cut(&self) {
+        self.connections.lock().unwrap().drain(..).for_each(|connection| connection.cut.notify_one());
+    }
+
+    /// All that is said from now on, either way, is lost; the sockets stay open.
+    pub(crate) fn blackhole(&self) {
+        for connection in &*self.connections.lock().unwrap() {
+            connection.is_deaf.store(true, Ordering::Relaxed);
+            connection.is_mute.store(true, Ordering::Relaxed);
+        }
     }
 
     /// What Redis says to the connections that listen to topics is lost from now on.
@@ -61,6 +90,9 @@ async fn relay(client: TcpStream, port: u16, connection: Arc<Connection>) {
             if bytes[..count].windows(10).any(|word| word == b"SSUBSCRIBE") {
                 connection.listens.store(true, Ordering::Relaxed);
             }
+            if connection.is_mute.load(Ordering::Relaxed) {
+                continue;
+            }
             if to_server.write_all(&bytes[..count]).await.is_err() {
                 return;
             }
@@ -80,5 +112,6 @@ async fn relay(client: TcpStream, port: u16, connection: Arc<Connection>) {
     tokio::select! {
         () = up => {}
         () = down => {}
+        () = connection.cut.notified() => {}
     }
 }

@@ -39,7 +39,7 @@ impl RedisServer {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("homing-redis-{}-{next}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut all = vec!["--save", "", "--bind", "127.0.0.1"];
+        let mut all = vec!["--save", "", "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"];
         if matches!(durability, Durability::Keeps) {
             all.extend(["--appendonly", "yes", "--appendfsync", "always"]);
         }
@@ -120,6 +120,36 @@ impl RedisServer {
     pub(crate) async fn start_again(&mut self) {
         self.child = spawn(self.port, &self.folder, &self.options);
         assert!(self.answers().await, "redis-server does not start again");
+    }
+
+    async fn info(&self, name: &str) -> String {
+        let info: String = self.command(&["INFO"]).await;
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().trim_end().to_owned()
+    }
+
+    /// Becomes a replica of the Redis on this port, and waits until it has its data.
+    pub(crate) async fn replicate(&self, port: u16) {
+        self.command::<String>(&["REPLICAOF", "127.0.0.1", &port.to_string()]).await;
+        let until = Instant::now() + START;
+        while self.info("master_link_status").await != "up" {
+            assert!(Instant::now() < until, "no replication");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until it has all that the other one has now.
+    pub(crate) async fn catch_up_with(&self, primary: &Self) {
+        let goal: u64 = primary.info("master_repl_offset").await.parse().unwrap();
+        let until = Instant::now() + START;
+        while self.info("slave_repl_offset").await.parse::<u64>().unwrap() < goal {
+            assert!(Instant::now() < until, "the replica lags");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) async fn promote(&self) {
+        self.command::<String>(&["REPLICAOF", "NO", "ONE"]).await;
     }
 
     pub(crate) async fn restart(&mut self) {

@@ -127,7 +127,7 @@ impl State {
         let head = log.touch(now, read.meta_ttl, epoch);
         let limit = read.limit as usize;
         if read.since.is_some_and(|since| since.epoch != head.epoch || since.offset > head.offset) {
-            return Page { head, publications: Vec::new(), reach: Reach::Unknown };
+            return Page { head, publications: Vec::new(), reach: Reach::Unknown, survived: None };
         }
         let first = log.publications.front().map_or(head.offset + 1, |publication| publication.offset);
         let index = |offset: u64| usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -140,7 +140,7 @@ impl State {
             let newer = log.publications.iter().skip(index(next)).take(limit).cloned().collect();
             (newer, if next < first { Reach::Trimmed } else { Reach::Complete })
         };
-        Page { head, publications, reach }
+        Page { head, publications, reach, survived: None }
     }
 
     pub(super) fn clear(&mut self) {

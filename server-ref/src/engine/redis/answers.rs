@@ -27,6 +27,7 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         (Some(ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown), _) => {
             Refusal::Moved
         }
+        (_, "GENERATION") => Refusal::Moved,
         (_, "OOM" | "BUSY" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN" | "CLUSTERDOWN") => Refusal::Later,
         // Scripts of Redis 7 wrap what a command of theirs failed with.
         (_, _) if error.details().is_some_and(|details| details.contains("READONLY")) => Refusal::Moved,
@@ -130,7 +131,11 @@ pub(super) fn page(value: Value) -> Option<Page> {
         _ => return None,
     };
     let publications = array(values.next()?)?.map(publication).collect::<Option<_>>()?;
-    Some(Page { head, publications, reach })
+    let survived = match values.next() {
+        Some(top) => Some(count(&top)?),
+        None => None,
+    };
+    Some(Page { head, publications, reach, survived })
 }
 
 /// An entry of a stream: its id, and one field.

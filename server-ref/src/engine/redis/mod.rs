@@ -251,7 +251,8 @@ impl Log for Redis {
             .arg(epoch)
             .number(offset)
             .number(u64::from(read.limit))
-            .number(u64::from(read.reverse));
+            .number(u64::from(read.reverse))
+            .number(u64::from(read.heard));
         let shared = Arc::clone(&self.shared);
         let decode = move |value| {
             let page = answers::page(value)?;

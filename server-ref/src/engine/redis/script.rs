@@ -35,10 +35,10 @@ impl Script {
 
     pub(super) const fn source(self) -> &'static str {
         match self {
-            Self::Append => script!("head", "producers", "append"),
-            Self::Read => script!("head", "read"),
+            Self::Append => script!("head", "generation", "producers", "append"),
+            Self::Read => script!("head", "generation", "read"),
             Self::Clear => script!("head", "clear"),
-            Self::Join => script!("head", "entries", "join"),
+            Self::Join => script!("head", "generation", "entries", "join"),
             Self::Renew => script!("head", "entries", "renew"),
             Self::Leave => script!("head", "entries", "leave"),
             Self::Snapshot => script!("head", "entries", "snapshot"),

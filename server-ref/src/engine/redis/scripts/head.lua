@@ -3,8 +3,9 @@
 -- ARGV[1] is the generation of the Redis that the node is connected to, ARGV[2] the greatest epoch that the
 -- node has seen. A head is a string: five doubles (offset; for logs the first offset that may be read, when
 -- what is kept expires, when the stream does; when the head itself does), the generation that wrote it, the
--- epoch, and earlier epochs with the offset up to which their data survived. Times are Unix milliseconds. One
--- string is read and written at half the cost of a hash.
+-- epoch, and earlier epochs: 'epoch:offset' with the offset up to which their data survived, 'epoch:offset/seen'
+-- where it is known that there was more. Times are Unix milliseconds. One string is read and written at half
+-- the cost of a hash.
 -- The keys outlive what was promised of them by an eighth, so that most calls need not set an expiry.
 local call = redis.call
 local generation, seen = ARGV[1], tonumber(ARGV[2])
@@ -27,9 +28,11 @@ local function open(key, log)
   local earlier = string.sub(head, 77)
   if g == generation then return o, f, u, x, y, e, earlier, false end
   local all = { e .. ':' .. string.format('%.0f', o) }
-  for before, offset in string.gmatch(earlier, '(%d+):(%d+)') do
+  for before, offset, seen_up_to in string.gmatch(earlier, '(%d+):(%d+)/?(%d*)') do
     if #all == REMEMBERED then break end
-    all[#all + 1] = before .. ':' .. string.format('%.0f', math.min(tonumber(offset), o))
+    local top = math.min(tonumber(offset), o)
+    local most = math.max(tonumber(offset), tonumber(seen_up_to) or 0)
+    all[#all + 1] = before .. ':' .. string.format(most > top and '%.0f/%.0f' or '%.0f', top, most)
   end
   local text = string.format('%016.0f', math.max(epoch, tonumber(e) + 1))
   return o, f, u, x, y, text, table.concat(all, ' '), true

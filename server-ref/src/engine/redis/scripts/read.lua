@@ -1,8 +1,10 @@
 -- Reads a page of a log.
 --
 -- KEYS: head, log. ARGV: generation, seen, meta_ttl, epoch and offset of the position behind which to read
--- (epoch '': from the oldest, in reverse from the newest), limit, 1 for reverse.
--- Answers: epoch, offset, reach (0 complete, 1 trimmed, 2 unknown), the stream's entries.
+-- (epoch '': from the oldest, in reverse from the newest), limit, 1 for reverse, 1 where the position is what a
+-- node has heard itself and not what somebody claims.
+-- Answers: epoch, offset, reach (0 complete, 1 trimmed, 2 unknown), the stream's entries, and where the position
+-- is of an earlier epoch that is remembered and cannot be read on from the offset up to which it stands.
 local head, log = KEYS[1], KEYS[2]
 local span, since_epoch, since, limit = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local o, f, u, x, y, e, earlier, is_new = open(head, log)
@@ -13,8 +15,23 @@ if since_epoch == '' then
 else
   local top = o
   if since_epoch ~= e then
-    -- A position of an earlier epoch stands as far as that epoch's data survived.
-    top = tonumber(string.match(earlier, since_epoch .. ':(%d+)') or -1)
+    -- A position of an earlier epoch stands as far as that epoch's data survived; and one whose reader would
+    -- pass a place where more is known to have been has to be told so.
+    top = -1
+    local is_lossy = false
+    for before, offset, seen_up_to in string.gmatch(earlier, '(%d+):(%d+)/?(%d*)') do
+      is_lossy = is_lossy or seen_up_to ~= ''
+      if before == since_epoch then
+        top = tonumber(offset)
+        if ARGV[8] == '1' and since > top and since > (tonumber(seen_up_to) or 0) then
+          local known = before .. ':' .. offset
+          earlier = string.gsub(earlier, known .. '/?%d*', string.format('%s/%.0f', known, since), 1)
+          save(head, o, f, u, x, y, e, earlier, span)
+        end
+        break
+      end
+    end
+    if top >= 0 and (since > top or is_lossy and ARGV[7] ~= '1') then return { e, o, 2, {}, math.min(since, top) } end
   end
   if since > top then return { e, o, 2, {} } end
 end
