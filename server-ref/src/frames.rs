@@ -1,7 +1,10 @@
 //! Frames of the hot paths, written from parts that are JSON already; everything else goes through the wire
 //! codec. A frame is encoded once and shared by all who get it.
 
-use crate::engine::{Appended, Epoch, Publication, Snapshot};
+use crate::{
+    engine::{Appended, Epoch, Publication, Snapshot},
+    hub::Close,
+};
 use bytes::Bytes;
 use homing_core::wire::{self, Raw, json};
 use std::borrow::Cow;
@@ -47,6 +50,18 @@ fn concat(parts: &[&[u8]]) -> Bytes {
 /// The members of a JSON object without its braces.
 fn members(object: &[u8]) -> &[u8] {
     object.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or_default()
+}
+
+/// The push that says why a connection ends, and when its client may come back.
+pub(crate) fn disconnect_push(close: &Close) -> Bytes {
+    let code = u32::from(close.code);
+    let event = wire::PushEvent::Disconnect(wire::Disconnect {
+        code,
+        reason: (&*close.reason).into(),
+        reconnect: !wire::closes_for_good(code),
+        retry_after: close.retry_after,
+    });
+    reply(&wire::Reply::Push(wire::Push { channel: "".into(), event }))
 }
 
 /// The push of a publication.

@@ -48,8 +48,15 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     if window > 0 && window < 60_000 {
         return Err(ConfigError::invalid("engine.dedupe_window", "must be 0 or at least 60s"));
     }
-    if !config.websocket.handler_prefix.starts_with('/') {
-        return Err(ConfigError::invalid("websocket.handler_prefix", "must begin with /"));
+    for (key, path) in [
+        ("websocket.handler_prefix", &config.websocket.handler_prefix),
+        ("http_stream.handler_prefix", &config.http_stream.handler_prefix),
+        ("sse.handler_prefix", &config.sse.handler_prefix),
+        ("emulation.handler_prefix", &config.emulation.handler_prefix),
+    ] {
+        if !path.starts_with('/') {
+            return Err(ConfigError::invalid(key, "must begin with /"));
+        }
     }
     auth::check(&client.token, "client.token")?;
     if client.subscription_token.enabled {

@@ -68,6 +68,12 @@ pub struct Config {
     pub http_server: HttpServer,
     /// The WebSocket endpoint.
     pub websocket: WebSocket,
+    /// A streamed response in place of the WebSocket, a message on each line.
+    pub http_stream: HttpStream,
+    /// A streamed response in place of the WebSocket, as server-sent events.
+    pub sse: Sse,
+    /// Where clients with a streamed response send their commands.
+    pub emulation: Emulation,
     /// What keeps logs and maps.
     pub engine: Engine,
     /// Connections.
@@ -136,6 +142,58 @@ impl Default for WebSocket {
             message_size_limit: homing_core::wire::MAX_FRAME_BYTES,
             write_timeout: Span::seconds(10),
         }
+    }
+}
+
+/// A streamed response in place of the WebSocket, a message on each line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpStream {
+    /// Whether it is there; default true.
+    pub enabled: bool,
+    /// Path; default `/connection/http_stream`.
+    pub handler_prefix: String,
+    /// Largest request in bytes: the first commands. Default 64 KiB.
+    pub max_request_body_size: usize,
+}
+
+impl Default for HttpStream {
+    fn default() -> Self {
+        let handler_prefix = "/connection/http_stream".into();
+        Self { enabled: true, handler_prefix, max_request_body_size: 64 * 1024 }
+    }
+}
+
+/// A streamed response in place of the WebSocket, as server-sent events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sse {
+    /// Whether it is there; default true.
+    pub enabled: bool,
+    /// Path; default `/connection/sse`.
+    pub handler_prefix: String,
+    /// Most bytes of first commands in an address. Default 64 KiB; the head of a request is at most 16 KiB where
+    /// the server itself listens.
+    pub max_request_body_size: usize,
+}
+
+impl Default for Sse {
+    fn default() -> Self {
+        Self { enabled: true, handler_prefix: "/connection/sse".into(), max_request_body_size: 64 * 1024 }
+    }
+}
+
+/// Where clients with a streamed response send their commands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Emulation {
+    /// Path; default `/emulation`.
+    pub handler_prefix: String,
+}
+
+impl Default for Emulation {
+    fn default() -> Self {
+        Self { handler_prefix: "/emulation".into() }
     }
 }
 

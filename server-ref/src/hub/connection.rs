@@ -60,6 +60,15 @@ pub enum Control {
     },
 }
 
+/// Why a connection does not take its client's commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputRefused {
+    /// Too much of them waits.
+    Full,
+    /// It is about to end.
+    Closing,
+}
+
 #[derive(Default)]
 struct Queue {
     frames: Vec<Bytes>,
@@ -68,6 +77,10 @@ struct Queue {
     /// How many of them may be replies.
     replies: usize,
     controls: Vec<Control>,
+    /// Commands that came on other ways than the connection's own, and their bytes, those taken but not yet read
+    /// by the session included.
+    inputs: Vec<Box<str>>,
+    input_bytes: usize,
     close: Option<Box<Close>>,
     waker: Option<Waker>,
     /// Whether the host sleeps and wants `waker` to be woken.
@@ -88,6 +101,8 @@ pub struct Outgoing {
     pub frames: Vec<Bytes>,
     /// For the session.
     pub controls: Vec<Control>,
+    /// Commands for the session, oldest first.
+    pub inputs: Vec<Box<str>>,
     /// Write the frames, then close.
     pub close: Option<Box<Close>>,
     /// Bytes that are queued or taken out of the queue and not yet written.
@@ -165,6 +180,30 @@ impl Connection {
         }
     }
 
+    /// Hands over commands of the client that came on another way than the connection's own.
+    ///
+    /// # Errors
+    /// It is about to end, or more than its queue may hold waits to be read.
+    pub fn input(&self, commands: Box<str>) -> Result<(), InputRefused> {
+        let mut queue = self.queue.lock();
+        if queue.close.is_some() {
+            return Err(InputRefused::Closing);
+        }
+        if queue.input_bytes > 0 && queue.input_bytes + commands.len() > self.limit {
+            return Err(InputRefused::Full);
+        }
+        queue.input_bytes += commands.len();
+        queue.inputs.push(commands);
+        Self::wake(queue);
+        Ok(())
+    }
+
+    /// The session has read so many bytes of what was taken as input.
+    pub fn input_read(&self, bytes: usize) {
+        let mut queue = self.queue.lock();
+        queue.input_bytes = queue.input_bytes.saturating_sub(bytes);
+    }
+
     /// The waker is kept from one sleep to the next: cloning it for each would cost more than the wake.
     fn wake(mut queue: MutexGuard<'_, Queue>) {
         if std::mem::take(&mut queue.asleep)
@@ -190,6 +229,10 @@ impl Connection {
         outgoing.waiting = queue.bytes;
         let mut new = !queue.controls.is_empty();
         std::mem::swap(&mut queue.controls, &mut outgoing.controls);
+        if !queue.inputs.is_empty() {
+            outgoing.inputs.append(&mut queue.inputs);
+            new = true;
+        }
         if outgoing.frames.is_empty() && !queue.frames.is_empty() {
             std::mem::swap(&mut queue.frames, &mut outgoing.frames);
             new = true;
@@ -216,6 +259,7 @@ impl Connection {
         let mut queue = self.queue.lock();
         queue.waker = None;
         queue.frames = Vec::new();
+        queue.inputs = Vec::new();
         if queue.close.is_none() {
             queue.close = Some(Box::new(homing_core::wire::DisconnectCode::ConnectionClosed.into()));
         }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 use std::{hash::BuildHasher, sync::Arc};
 
-pub use connection::{Close, Connection, Control, Outgoing};
+pub use connection::{Close, Connection, Control, InputRefused, Outgoing};
 pub use room::{Activation, Need, NewMember, Room, Ticket};
 
 const SHARDS: usize = 64;

@@ -36,6 +36,8 @@ pub enum UserCommand {
         /// To which channel.
         channel: String,
     },
+    /// Hand a client's commands to its session.
+    Input(super::Emulated),
 }
 
 impl Node {
@@ -54,6 +56,12 @@ impl Node {
                 self.unsubscribe_user(&user, &channel, code, &reason);
             }
             Ok(UserCommand::Subscribe { user, channel }) => self.subscribe_user(&user, &channel),
+            Ok(UserCommand::Input(piece)) if piece.node == self.id() => {
+                if let Err(error) = self.take_emulated(&piece.session, &piece.data) {
+                    tracing::debug!(%error, "commands for a session were not taken");
+                }
+            }
+            Ok(UserCommand::Input(_)) => {}
             // A later version on another node may say more.
             Err(error) => tracing::warn!(%error, "a control message that this version does not know"),
         }

@@ -5,6 +5,7 @@
 //! says so, and carries out what [`Node::poll_work`] gives.
 
 mod control;
+mod emulation;
 mod leases;
 mod registry;
 mod rooms;
@@ -36,6 +37,8 @@ use std::{
 };
 
 pub use control::UserCommand;
+pub(crate) use emulation::Reachable;
+pub use emulation::{Emulated, EmulationError};
 pub(crate) use leases::Lease;
 pub use registry::{Refused, Registered, Registry};
 pub use work::Work;
@@ -60,6 +63,7 @@ pub struct Node {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) procedures: Procedures,
     pub(crate) work: WorkQueue,
+    emulated: emulation::Sessions,
     id: String,
     random: Mutex<StdRng>,
     leases: leases::Leases,
@@ -119,6 +123,7 @@ impl Node {
             origins: Origins::new(&config.client.allowed_origins),
             procedures,
             work: WorkQueue::default(),
+            emulated: emulation::Sessions::default(),
             id,
             leases: leases::Leases::new(random.next_u64()),
             random: Mutex::new(random),

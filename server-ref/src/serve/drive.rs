@@ -5,6 +5,7 @@
 //! connections of a thread share; only what a socket does not take is kept. All that is queued goes out with
 //! one write, several messages in one WebSocket frame, divided by line feeds.
 
+use super::alarm::Alarm;
 use crate::{
     clock::Millis,
     frames,
@@ -14,7 +15,7 @@ use crate::{
     ws::{self, Decoder, Message, Violation},
 };
 use bytes::Bytes;
-use homing_core::wire::{self, DisconnectCode};
+use homing_core::wire::DisconnectCode;
 use std::{
     cell::RefCell,
     future::Future,
@@ -23,12 +24,8 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes read at once, onto the stack.
 const READ: usize = 8 * 1024;
@@ -40,7 +37,7 @@ const FRAME: usize = 16 * 1024;
 const WRITE: usize = 64 * 1024;
 
 /// How long a connection that ends may take to tell its client so.
-const FAREWELL: Millis = 5000;
+pub(super) const FAREWELL: Millis = 5000;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -63,9 +60,7 @@ pub(super) struct Drive<S> {
     settled: usize,
     /// Since when the socket takes nothing.
     stalled_since: Option<Millis>,
-    sleep: Option<Pin<Box<Sleep>>>,
-    /// When `sleep` ends, on the server's clock.
-    sleep_until: Millis,
+    alarm: Alarm,
     ending: Option<Ending>,
 }
 
@@ -104,8 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
             counted: 0,
             settled: 0,
             stalled_since: None,
-            sleep: None,
-            sleep_until: Millis::MAX,
+            alarm: Alarm::default(),
             ending: None,
         };
         if !early.is_empty() {
@@ -282,35 +276,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
         let Some(at) = [session.poll_timeout(), self.stalls_out()].into_iter().flatten().min() else {
             return Poll::Pending;
         };
-        self.arm(at);
-        ready!(self.poll_sleep(cx));
+        self.alarm.set(at, self.node.now());
+        ready!(self.alarm.poll(cx));
         if self.stalls_out().is_some_and(|at| at <= self.node.now()) {
             self.connection.close(DisconnectCode::WriteError.into());
         }
         if let Some(session) = &mut self.session {
             session.handle_timeout();
         }
-        Poll::Ready(())
-    }
-
-    /// Sees to it that the task wakes at `at`. An earlier wake does no harm, and saves setting the timer
-    /// anew for every deadline that moves away.
-    fn arm(&mut self, at: Millis) {
-        if at >= self.sleep_until {
-            return;
-        }
-        let ahead = Duration::from_millis(at.saturating_sub(self.node.now()));
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(Instant::now() + ahead),
-            None => self.sleep = Some(Box::pin(sleep(ahead))),
-        }
-        self.sleep_until = at;
-    }
-
-    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
-        ready!(sleep.as_mut().poll(cx));
-        self.sleep_until = Millis::MAX;
         Poll::Ready(())
     }
 
@@ -324,12 +297,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
             self.outgoing.frames = Vec::new();
         }
         self.ending = Some(Ending::Queue);
-        self.sleep_until = Millis::MAX;
-        self.arm(self.node.now() + FAREWELL);
+        self.alarm.clear();
+        let now = self.node.now();
+        self.alarm.set(now + FAREWELL, now);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
-        if self.poll_sleep(cx).is_ready() {
+        if self.alarm.poll(cx).is_ready() {
             return Poll::Ready(Over);
         }
         loop {
@@ -419,14 +393,7 @@ fn violated(violation: Violation) -> Close {
 /// The last that a client hears: where it may come back only later, that too.
 fn farewell(close: &Close, out: &mut Vec<u8>) {
     if close.retry_after > 0 {
-        let code = u32::from(close.code);
-        let event = wire::PushEvent::Disconnect(wire::Disconnect {
-            code,
-            reason: (&*close.reason).into(),
-            reconnect: !wire::closes_for_good(code),
-            retry_after: close.retry_after,
-        });
-        let push = frames::reply(&wire::Reply::Push(wire::Push { channel: "".into(), event }));
+        let push = frames::disconnect_push(close);
         ws::text_header(push.len(), out);
         out.extend_from_slice(&push);
     }

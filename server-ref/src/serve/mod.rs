@@ -2,11 +2,15 @@
 //!
 //! Owns everything that touches tokio and HTTP. Decides nothing about the protocol.
 
+mod admission;
+mod alarm;
 mod drain;
 mod drive;
 mod handle;
 mod listen;
 mod routes;
+mod stream;
+mod streaming;
 mod upgrade;
 mod upkeep;
 

@@ -1,12 +1,13 @@
 //! The routes beside the WebSocket endpoint: health, readiness, metrics, files.
 
-use super::upgrade::upgrade;
+use super::{streaming, upgrade::upgrade};
 use crate::node::Node;
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -15,6 +16,22 @@ use tower_http::services::ServeDir;
 pub(super) fn router(node: &Arc<Node>, metrics: PrometheusHandle) -> Router {
     let config = &node.config;
     let mut router = Router::new().route(&config.websocket.handler_prefix, get(upgrade));
+    let commands = config.websocket.message_size_limit;
+    if config.http_stream.enabled {
+        let limit = DefaultBodyLimit::max(config.http_stream.max_request_body_size);
+        let method = post(streaming::lines).options(streaming::preflight).layer(limit);
+        router = router.route(&config.http_stream.handler_prefix, method);
+    }
+    if config.sse.enabled {
+        let method = get(streaming::events).options(streaming::preflight);
+        router = router.route(&config.sse.handler_prefix, method);
+    }
+    if config.http_stream.enabled || config.sse.enabled {
+        // The commands stand in JSON text, where quotes and the like take two bytes.
+        let limit = DefaultBodyLimit::max(commands.saturating_mul(2).saturating_add(1024));
+        let method = post(streaming::emulation).options(streaming::preflight).layer(limit);
+        router = router.route(&config.emulation.handler_prefix, method);
+    }
     if config.health.enabled {
         let ready = Arc::clone(node);
         router = router

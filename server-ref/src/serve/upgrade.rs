@@ -1,6 +1,9 @@
 //! The WebSocket handshake: who is let in, and the task that each connection becomes.
 
-use super::drive::Drive;
+use super::{
+    admission::{self, text},
+    drive::Drive,
+};
 use crate::{node::Node, session::Session, ws};
 use axum::{
     body::Body,
@@ -15,13 +18,6 @@ use tokio::net::TcpStream;
 
 /// The subprotocol of the JSON encoding, for clients that name it.
 const SUBPROTOCOL: &str = "centrifuge-json";
-
-/// Seconds after which a client that was refused for a while may come back.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
 
 /// Whether a header that lists words holds this one.
 fn lists(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
@@ -40,29 +36,17 @@ pub(super) async fn upgrade(State(node): State<Arc<Node>>, mut request: Request)
         let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
         return (StatusCode::UPGRADE_REQUIRED, version, "WebSocket version 13 is needed\n").into_response();
     }
-    let (origin, host) = (text(headers, header::ORIGIN), text(headers, header::HOST));
-    if !node.origins.allow(origin, host) && !node.config.client.insecure {
-        tracing::warn!(origin, host, "connection refused: its origin is not in client.allowed_origins");
-        node.metrics.refused.increment(1);
-        return (StatusCode::FORBIDDEN, "origin not allowed\n").into_response();
+    if let Err(refused) = admission::check_origin(&node, headers) {
+        return refused;
     }
     let subprotocol = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    if !node.is_ready() && node.is_draining() {
-        return unavailable(&node, "the server is stopping");
-    }
-    if !node.admit_rate() {
-        return unavailable(&node, "too many new connections a second");
-    }
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return (StatusCode::UPGRADE_REQUIRED, "this connection cannot be upgraded\n").into_response();
     };
-    let connection = node.connection();
-    let place = match node.registry.add(&connection, node.config.client.connection_limit) {
-        Ok(place) => place,
-        Err(error) => return unavailable(&node, &error.to_string()),
+    let session = match admission::admit(&node) {
+        Ok(admitted) => admitted.session(&node),
+        Err(refused) => return refused,
     };
-    node.metrics.opened.increment(1);
-    let session = Session::new(Arc::clone(&node), connection, place);
     tokio::spawn(async move {
         match on_upgrade.await {
             Ok(upgraded) => run(node, session, upgraded).await,
@@ -81,13 +65,6 @@ pub(super) async fn upgrade(State(node): State<Arc<Node>>, mut request: Request)
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     response
-}
-
-fn unavailable(node: &Node, why: &str) -> Response {
-    tracing::debug!(why, "connection refused");
-    node.metrics.refused.increment(1);
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)], format!("{why}\n"))
-        .into_response()
 }
 
 /// Runs the connection on the bare socket where that can be had: without the layers that hyper has put

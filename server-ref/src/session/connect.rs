@@ -189,6 +189,7 @@ impl Session {
             ttl: expires_at.map_or(0, |at| self.seconds_until(at)),
             ping: u32::try_from(ping.div_ceil(1000)).unwrap_or(u32::MAX),
             pong: ping > 0 && config.client.pong_timeout.millis() > 0,
+            session: self.secret.as_deref().unwrap_or_default().into(),
             node: self.node.id().into(),
             time: if config.client.connect_include_server_time { self.node.clock.unix() } else { 0 },
             homing: Some(Extras {

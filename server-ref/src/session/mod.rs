@@ -72,6 +72,8 @@ pub struct Session {
     budget: Budget,
     /// Whether a numbered publish was given up: it may be carried out at any later time.
     has_lost_track: bool,
+    /// What names this session to nodes, where its commands come in requests of their own.
+    secret: Option<Arc<str>>,
 }
 
 /// Who the client is.
@@ -153,7 +155,13 @@ impl Session {
             deferred: Vec::new(),
             times,
             has_lost_track: false,
+            secret: None,
         }
+    }
+
+    /// Tells the client in its connect result by which secret its further commands name this session.
+    pub fn set_secret(&mut self, secret: Arc<str>) {
+        self.secret = Some(secret);
     }
 
     /// The node that it belongs to.

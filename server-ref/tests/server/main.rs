@@ -12,3 +12,4 @@ mod keys;
 mod program;
 mod redis;
 mod socket;
+mod streaming;

@@ -79,13 +79,17 @@ func run(o options) error {
 		return err
 	}
 
+	pings := centrifuge.PingPongConfig{PingInterval: o.ping, PongTimeout: o.pong}
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		CheckOrigin:        func(*http.Request) bool { return true },
 		ReadBufferSize:     1024,
 		UseWriteBufferPool: true,
-		PingPongConfig:     centrifuge.PingPongConfig{PingInterval: o.ping, PongTimeout: o.pong},
+		PingPongConfig:     pings,
 	}))
+	mux.Handle("/connection/http_stream", centrifuge.NewHTTPStreamHandler(node, centrifuge.HTTPStreamConfig{PingPongConfig: pings}))
+	mux.Handle("/connection/sse", centrifuge.NewSSEHandler(node, centrifuge.SSEConfig{PingPongConfig: pings}))
+	mux.Handle("/emulation", centrifuge.NewEmulationHandler(node, centrifuge.EmulationConfig{}))
 	control(mux, node)
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {

@@ -1,0 +1,95 @@
+//! What clients send beside their streamed responses: each piece comes in a request of its own, at whatever node,
+//! and goes to the session that it names.
+//!
+//! A session is named by a secret that only its client was told. What waits for a session is bounded; a piece that
+//! does not fit is refused, never dropped.
+
+use super::Node;
+use crate::{
+    engine::Call,
+    hub::{Connection, InputRefused},
+};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A piece of a client's commands, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emulated {
+    /// The secret of the session.
+    pub session: String,
+    /// Id of the node that has it.
+    pub node: String,
+    /// Commands, one on each line.
+    pub data: String,
+}
+
+/// Why a piece was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmulationError {
+    /// There is no such session on this node, or not any more.
+    #[error("no such session")]
+    NoSession,
+    /// The session has not yet read what came before.
+    #[error("too much of this session waits already")]
+    Full,
+}
+
+impl From<InputRefused> for EmulationError {
+    fn from(refused: InputRefused) -> Self {
+        match refused {
+            InputRefused::Full => Self::Full,
+            InputRefused::Closing => Self::NoSession,
+        }
+    }
+}
+
+/// The sessions of this node that get their input this way, by secret.
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<HashMap<Arc<str>, Arc<Connection>, RandomState>>);
+
+/// A session is reachable as long as this lives.
+pub(crate) struct Reachable {
+    node: Arc<Node>,
+    secret: Arc<str>,
+}
+
+impl Reachable {
+    pub(crate) const fn secret(&self) -> &Arc<str> {
+        &self.secret
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        self.node.emulated.0.lock().remove(&self.secret);
+    }
+}
+
+impl Node {
+    /// Makes a connection reachable under a fresh secret.
+    pub(crate) fn make_reachable(self: &Arc<Self>, connection: &Arc<Connection>) -> Reachable {
+        let bytes: [u8; 16] = self.random.lock().random();
+        let secret: Arc<str> = super::uuid(bytes).into();
+        self.emulated.0.lock().insert(Arc::clone(&secret), Arc::clone(connection));
+        Reachable { node: Arc::clone(self), secret }
+    }
+
+    /// Takes a piece for a session of this node.
+    ///
+    /// # Errors
+    /// There is no such session, or it has too much to read already.
+    pub fn take_emulated(&self, session: &str, data: &str) -> Result<(), EmulationError> {
+        let connection = self.emulated.0.lock().get(session).cloned().ok_or(EmulationError::NoSession)?;
+        Ok(connection.input(data.into())?)
+    }
+
+    /// Hands a piece to the node that has its session. Complete once that node will hear of it, in the order of
+    /// these calls; a session that is gone by then has told its client so on its stream.
+    pub fn forward_emulated(&self, piece: Emulated) -> Call<()> {
+        self.command(&super::UserCommand::Input(piece))
+    }
+}

@@ -1,0 +1,148 @@
+//! The ways around a network where WebSocket does not pass: a streamed response (lines, or server-sent events) for
+//! what goes to the client, and requests of their own for what comes from it.
+//!
+//! These endpoints are called by pages of other origins too, so they speak CORS for the origins that may connect.
+
+use super::{
+    admission::{self, text},
+    stream::{Framing, Stream},
+};
+use crate::node::{Emulated, EmulationError, Node};
+use axum::{
+    body::Body,
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::stream;
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::mpsc;
+
+/// Milliseconds for which a page need not ask again whether it may.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+/// Asks nginx and its kin not to hold the stream back.
+const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// `POST`: the body holds the first commands, the response every message on a line of its own.
+pub(super) async fn lines(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Response {
+    let first = std::str::from_utf8(&body);
+    let limit = node.config.http_stream.max_request_body_size;
+    with_cors(&headers, open(&node, &headers, first.ok(), limit, Framing::Lines))
+}
+
+/// `GET`: `cf_connect` holds the first commands, the response every message as an event.
+pub(super) async fn events(
+    State(node): State<Arc<Node>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let first = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cf_connect");
+    let first = first.as_ref().map(|(_, commands)| &**commands);
+    let limit = node.config.sse.max_request_body_size;
+    with_cors(&headers, open(&node, &headers, first, limit, Framing::Events))
+}
+
+/// `POST`: `{"session":"…","node":"…","data":"<commands>"}`. Answered 204 once the commands are in the hands of the
+/// node that has the session.
+pub(super) async fn emulation(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(refused) = admission::check_origin(&node, &headers) {
+        return refused;
+    }
+    let answer = match serde_json::from_slice::<Emulated>(&body) {
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        Ok(piece) if piece.node.is_empty() || piece.node == node.id() => {
+            match node.take_emulated(&piece.session, &piece.data) {
+                Ok(()) => StatusCode::NO_CONTENT.into_response(),
+                Err(error @ EmulationError::NoSession) => {
+                    (StatusCode::NOT_FOUND, format!("{error}\n")).into_response()
+                }
+                Err(error @ EmulationError::Full) => {
+                    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], format!("{error}\n"))
+                        .into_response()
+                }
+            }
+        }
+        Ok(piece) => match node.forward_emulated(piece).finish().await {
+            Ok(()) => StatusCode::NO_CONTENT.into_response(),
+            Err(error) => {
+                node.note_failure("control", error);
+                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "the engine is away\n")
+                    .into_response()
+            }
+        },
+    };
+    with_cors(&headers, answer)
+}
+
+/// A page asks whether it may send such a request.
+pub(super) async fn preflight(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = admission::check_origin(&node, &headers) {
+        return refused;
+    }
+    let mut response = with_cors(&headers, StatusCode::NO_CONTENT.into_response());
+    let answers = response.headers_mut();
+    answers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    answers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    if let Some(wanted) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        answers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    response
+}
+
+fn open(
+    node: &Arc<Node>,
+    headers: &HeaderMap,
+    first: Option<&str>,
+    limit: usize,
+    framing: Framing,
+) -> Response {
+    if let Err(refused) = admission::check_origin(node, headers) {
+        return refused;
+    }
+    let Some(first) = first.map(str::trim_ascii).filter(|first| !first.is_empty()) else {
+        let why =
+            "the request must bring the connect command: as its body, or as cf_connect in its address\n";
+        return (StatusCode::BAD_REQUEST, why).into_response();
+    };
+    if first.len() > limit {
+        let why = format!("{} bytes of commands, {limit} may be\n", first.len());
+        return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
+    }
+    let session = match admission::admit(node) {
+        Ok(admitted) => admitted.session(node),
+        Err(refused) => return refused,
+    };
+    // One piece waits while another is written; what the socket does not take stays in the connection's queue.
+    let (sender, mut pieces) = mpsc::channel(1);
+    tokio::spawn(Stream::new(session, framing, sender, first));
+    let pieces =
+        stream::poll_fn(move |cx| pieces.poll_recv(cx).map(|piece| piece.map(Ok::<Bytes, Infallible>)));
+    let mut response = Response::new(Body::from_stream(pieces));
+    let kind = match framing {
+        Framing::Lines => "application/octet-stream",
+        Framing::Events => "text/event-stream",
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache, no-store, no-transform"));
+    headers.insert(ACCEL, HeaderValue::from_static("no"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Lets the page of an origin that was checked read the answer.
+fn with_cors(request: &HeaderMap, mut response: Response) -> Response {
+    if let Some(origin) = text(request, header::ORIGIN)
+        && response.status() != StatusCode::FORBIDDEN
+        && let Ok(origin) = HeaderValue::try_from(origin)
+    {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+    response
+}
