@@ -73,7 +73,8 @@ pub enum OutboxChange {
     },
     /// The app has taken it back; it has left the outbox.
     Discarded,
-    /// Another instance of this app sends it; it has left this outbox.
+    /// It has left this outbox without an end: another instance of this app sends it, or it belongs to a former
+    /// user and waits in their storage.
     HandedOver,
 }
 

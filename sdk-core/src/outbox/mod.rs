@@ -393,6 +393,13 @@ impl RealtimeClient {
         }
     }
 
+    /// Another user's turn: what stays in the storage of the one before has left this outbox.
+    pub(crate) fn tell_handed_over(&mut self) {
+        for entry in self.outbox.entries.keys_where(&mut |_| true) {
+            self.tell(entry, OutboxChange::HandedOver);
+        }
+    }
+
     /// The outbox leaves the memory; what waits for it is told why. The storage keeps what it has.
     pub(crate) fn forget_outbox(&mut self, code: ErrorCode) {
         for id in self.outbox.entries.keys_where(&mut |entry| entry.request.is_some()) {

@@ -246,6 +246,7 @@ impl RealtimeClient {
         self.finish_storage();
         let last_write = self.storage.last_write;
         self.storage = Storage { last_write, ..Storage::new(self.config.durable) };
+        self.tell_handed_over();
         self.forget_outbox(ErrorCode::WrongUser);
     }
 

@@ -58,4 +58,12 @@ impl RealtimeClient {
             self.storage.positions.move_to(&channel.name, position.clone());
         }
     }
+
+    /// How far the app has processed a durable channel, in this life or in an earlier one; `None`: nothing is
+    /// known.
+    #[must_use]
+    pub fn processed_position(&self, channel: ChannelKey) -> Option<&Position> {
+        let channel = self.channels.get(channel).filter(|channel| channel.options.durable)?;
+        self.storage.positions.of(&channel.name)
+    }
 }
