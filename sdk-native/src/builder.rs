@@ -6,10 +6,11 @@ use crate::{
     call::Admission,
     client::Shared,
     clock::{Clock, SystemClock, Timeline},
-    driver::{Driver, Providers, Resolver, Shown, TokenProvider},
+    driver::{Driver, Ledger, Providers, Resolver, Shown, TokenProvider},
+    storage::{Keeper, Storage},
     transport::{Connector, Dialer, Tls, TransportOptions, check_header, parse},
 };
-use homing_core::{Config, Health, Instant, TokenRefusal};
+use homing_core::{Config, Health, Instant, OutboxLimits, TokenRefusal};
 use serde::Serialize;
 use std::{
     fmt::Display,
@@ -31,6 +32,7 @@ pub struct Builder {
     token_provider: Option<TokenProvider>,
     resolver: Option<Resolver>,
     clock: Box<dyn Clock>,
+    storage: Option<Box<dyn Storage>>,
     fault: Option<BuildError>,
 }
 
@@ -47,6 +49,7 @@ impl Builder {
             token_provider: None,
             resolver: None,
             clock: Box::new(SystemClock::default()),
+            storage: None,
             fault: None,
         }
     }
@@ -160,6 +163,41 @@ impl Builder {
         self
     }
 
+    /// Where the outbox and the positions of durable channels outlive the client. What is stored belongs to a
+    /// server and a user: nothing of it is read or sent under another one. Where it fails, the client tells an
+    /// error and goes on in memory.
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(Box::new(storage));
+        self
+    }
+
+    /// The name of the server in the storage, where several addresses lead to the same one. Otherwise it is the
+    /// first endpoint, and empty where a resolver gives them.
+    pub fn storage_name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.config.storage_name = Some(name.into());
+        self
+    }
+
+    /// Id of the user, where the app knows it: what is stored is there before the connection is. Needed with a
+    /// storage on a server that does not name the user.
+    pub fn user(mut self, id: impl Into<Box<str>>) -> Self {
+        self.config.user = Some(id.into());
+        self
+    }
+
+    /// What the outbox holds at most, in messages, bytes and age.
+    pub fn outbox(mut self, limits: OutboxLimits) -> Self {
+        self.config.outbox = limits;
+        self
+    }
+
+    /// On a server that cannot tell duplicates: whether a message whose outcome is unknown is sent again, at
+    /// the risk that it arrives twice. Otherwise it is parked, and the app decides. False.
+    pub fn resend(mut self, resend: bool) -> Self {
+        self.config.resends = resend;
+        self
+    }
+
     /// Clocks other than the system's, to simulate time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
@@ -175,13 +213,27 @@ impl Builder {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let Self { mut config, transport, buffer, headers, connector, tls, token_provider, resolver, .. } =
-            self;
+        let Self {
+            mut config,
+            transport,
+            buffer,
+            headers,
+            connector,
+            tls,
+            token_provider,
+            resolver,
+            storage,
+            clock,
+            ..
+        } = self;
         if config.endpoints.is_empty() && resolver.is_none() {
             return Err(BuildError::NoEndpoint);
         }
         config.resolves_endpoints = resolver.is_some();
         config.provides_tokens = token_provider.is_some();
+        config.durable = storage.is_some();
+        config.observes_outbox = true;
+        config.started_at = i64::try_from(clock.wall().as_millis()).unwrap_or(i64::MAX);
         for url in &config.endpoints {
             let target = parse(url)?;
             if target.secure && connector.is_none() && !Tls::is_available() {
@@ -195,21 +247,29 @@ impl Builder {
 
         let providers = Providers::new(token_provider, resolver, config.provider_timeout);
         let dialer = Dialer { options: transport, headers, connector, tls: tls.complete()? };
+        let keeper = storage.map(Keeper::start).transpose();
+        let keeper = keeper.map_err(|error| BuildError::NoThread(error.to_string()))?;
         let admission = Arc::new(Admission::new(config.max_requests, config.max_request_bytes));
+        let room = Arc::new(Admission::new(config.outbox.entries, config.outbox.bytes));
+        let ledger = Ledger::new(room.clone(), config.durable);
+        let max_message_bytes = config.max_message_bytes;
         let core = homing_core::RealtimeClient::new(config, entropy, Instant::default());
         let (commands, receiver) = mpsc::unbounded_channel();
         let (state, watch_state) = watch::channel(core.connection().clone());
         let (health, watch_health) = watch::channel(Health::default());
         let (retry_at, watch_retry_at) = watch::channel(None);
         let shown = Shown { state, health, retry_at };
-        let timeline = Timeline::new(self.clock);
-        let driver = Driver::new(core, timeline, receiver, Arc::new(dialer), providers, shown);
+        let timeline = Timeline::new(clock);
+        let kept = (keeper, ledger);
+        let driver = Driver::new(core, timeline, receiver, Arc::new(dialer), providers, shown, kept);
         runtime.spawn(driver.run());
         Ok(RealtimeClient {
             shared: Arc::new(Shared {
                 commands,
                 numbers: AtomicU64::new(1),
                 admission,
+                room,
+                max_message_bytes,
                 buffer,
                 runtime,
                 state: watch_state,
@@ -236,6 +296,8 @@ fn check_options(
         ("connect_timeout", config.connect_timeout),
         ("request_timeout", config.request_timeout),
         ("provider_timeout", config.provider_timeout),
+        ("storage_timeout", config.storage_timeout),
+        ("outbox.age", config.outbox.age),
         ("probe_timeout", config.probe_timeout),
         ("transport.connect_timeout", transport.connect_timeout),
         ("transport.tls_timeout", transport.tls_timeout),
@@ -246,6 +308,8 @@ fn check_options(
         ("max_requests", config.max_requests),
         ("max_request_bytes", config.max_request_bytes),
         ("max_message_bytes", config.max_message_bytes),
+        ("outbox.entries", config.outbox.entries),
+        ("outbox.bytes", config.outbox.bytes),
         ("transport.max_frame_bytes", transport.max_frame_bytes),
         ("transport.max_outgoing_bytes", transport.max_outgoing_bytes),
         ("buffer.items", buffer.items),

@@ -87,7 +87,7 @@ impl<T> std::fmt::Debug for Call<T> {
     }
 }
 
-/// How many calls, and how many bytes of payload, may be on their way to the core or wait in it.
+/// How many calls or messages, and how many bytes of payload, may be on their way to the core or wait in it.
 ///
 /// The queue to the driver has no bound of its own: everything in it that carries a payload holds a
 /// [`Permit`], and the rest is a word per call.
@@ -117,6 +117,30 @@ impl Admission {
             return Err(Error::exceeded(ErrorCode::QueueFull, bytes, self.max_bytes));
         }
         Ok(Permit { admission: self.clone(), bytes })
+    }
+
+    /// Takes room for what is there already, whatever the limits.
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Permit {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Permit { admission: self.clone(), bytes }
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Permit {
+    /// What it was given for has another size.
+    pub(crate) fn resize(&mut self, bytes: usize) {
+        self.admission.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.admission.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
     }
 }
 

@@ -1,14 +1,15 @@
 //! The handle of a channel, and what can be asked about one.
 
 use crate::{
-    BufferLimits, Call, ChannelEvents, Messages,
+    BufferLimits, Call, ChannelEvents, Messages, Publishing,
     client::{Shared, encode, unexpected},
-    driver::{Command, InterestId, OwnerId, Request, Sink},
+    driver::{Command, InterestId, Outgoing, OwnerId, Request, Sink},
+    outbox::{Ticket, message_id},
     streams::{Interest, feed},
 };
 use homing_core::{
-    ClientInfo, Error, ErrorCode, HistoryQuery, Message, Position, Response, SubscribeOptions, Subscribed,
-    SubscriptionSnapshot,
+    ClientInfo, Error, ErrorCode, HistoryQuery, Message, Position, PublishOptions, Response,
+    SubscribeOptions, Subscribed, SubscriptionSnapshot,
 };
 use serde::Serialize;
 use std::sync::{
@@ -16,17 +17,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use tokio::sync::oneshot;
-
-/// A message was taken by the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// Where it stands; `None`: the channel keeps no history, or the server does not tell.
-    pub position: Option<Position>,
-    /// When the server took it, Unix milliseconds; 0: not told.
-    pub time: i64,
-    /// Whether an earlier sending had brought it there already.
-    pub duplicate: bool,
-}
 
 /// A page of a channel's history.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +75,20 @@ impl Channel {
         Self { inner: Arc::new(Inner { shared, name, options, id, left: Mutex::default() }) }
     }
 
+    /// A handle of the same channel that is read durably: after a restart it continues from the last message
+    /// that the app has processed, and so does a stream that is made anew. What came meanwhile is delivered
+    /// first, in order; what the channel no longer has is a gap. The first time it begins with what is
+    /// published from then on, or with the backlog of [`messages_from`](Self::messages_from).
+    ///
+    /// Needs a [storage](crate::Builder::storage), or lasts as long as the client. See [`Messages`] for when a
+    /// message counts as processed.
+    #[must_use]
+    pub fn durable(&self) -> Self {
+        let Inner { shared, name, options, .. } = &*self.inner;
+        let options = SubscribeOptions { durable: true, recoverable: true, ..options.clone() };
+        Self::new(shared.clone(), name.clone(), options)
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -136,7 +140,7 @@ impl Channel {
         let (sender, receiver) = feed(buffer);
         let interest = self.interest();
         self.subscribe(interest.id, Sink::Messages(sender));
-        Messages::new(receiver, interest, self.inner.name.clone(), backlog)
+        Messages::new(receiver, interest, self.inner.name.clone(), backlog, self.inner.options.durable)
     }
 
     /// What happens to the channel beside its messages, from here on.
@@ -172,21 +176,40 @@ impl Channel {
         snapshot.await.unwrap_or_default()
     }
 
-    /// Publishes a message.
+    /// Publishes a message: checks it, gives it an id and a place in the outbox, and returns at once.
     ///
-    /// `Ok` means that the server has taken it. Messages of one client to one channel keep the order of these
-    /// calls. While there is no connection the message waits, up to the request timeout.
-    ///
-    /// It settles with [`ErrorCode::NotSent`] where it never left, with [`ErrorCode::OutcomeUnknown`] where
-    /// nobody can know, and with the server's refusal. Refused at once: [`ErrorCode::InvalidPayload`],
-    /// [`ErrorCode::MessageTooLarge`], [`ErrorCode::QueueFull`].
-    pub fn publish(&self, data: &(impl Serialize + ?Sized)) -> Call<Published> {
+    /// It stays there until it settles once, through cuts and, with a durable storage, through restarts.
+    /// Messages of one client to one channel keep the order of these calls. Refused at the call, with nothing
+    /// queued: [`ErrorCode::InvalidPayload`], [`ErrorCode::MessageTooLarge`], and [`ErrorCode::QueueFull`] at
+    /// the outbox's limit.
+    pub fn publish(&self, data: &(impl Serialize + ?Sized)) -> Publishing {
+        self.publish_with(data, PublishOptions::default())
+    }
+
+    /// Publishes a message in another way: [ephemeral](PublishOptions::ephemeral), or under an id of the app's
+    /// own.
+    pub fn publish_with(&self, data: &(impl Serialize + ?Sized), options: PublishOptions) -> Publishing {
+        let published = encode(data).and_then(|data| self.try_publish(data, options));
+        published.unwrap_or_else(Publishing::refused)
+    }
+
+    fn try_publish(&self, data: String, mut options: PublishOptions) -> Result<Publishing, Error> {
+        let shared = &self.inner.shared;
+        let maximum = shared.max_message_bytes();
+        if data.len() > maximum {
+            return Err(Error::exceeded(ErrorCode::MessageTooLarge, data.len(), maximum));
+        }
+        let room = if options.ephemeral { &shared.admission } else { &shared.room };
+        let permit = room.admit(data.len())?;
+        if options.id.is_empty() {
+            options.id = message_id()?;
+        }
+        let (ticket, waiting) = Ticket::new();
+        let id = options.id.clone();
         let channel = self.inner.name.clone();
-        let request = encode(data).map(|data| Request::Publish { channel, data });
-        self.inner.shared.call(request, |response| match response {
-            Response::Published { position, time, duplicate } => Ok(Published { position, time, duplicate }),
-            _ => Err(unexpected()),
-        })
+        let message = Outgoing { channel, data, options, ticket, permit };
+        shared.commands.send(Command::Publish(message)).map_err(|_| Error::new(ErrorCode::Closed))?;
+        Ok(Publishing::waiting(shared.clone(), id, waiting))
     }
 
     /// Asks for a page of the history.

@@ -1,7 +1,7 @@
 //! The handle of a client: cheap to clone, talks to the driver over a queue, keeps no state of its own.
 
 use crate::{
-    BufferLimits, Call, ClientEvents, HistoryPage,
+    BufferLimits, Call, ClientEvents, HistoryPage, Outbox,
     builder::Builder,
     call::{Admission, CallId},
     channel::Channel,
@@ -40,6 +40,9 @@ pub(crate) struct Shared {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) numbers: AtomicU64,
     pub(crate) admission: Arc<Admission>,
+    /// Of the outbox.
+    pub(crate) room: Arc<Admission>,
+    pub(crate) max_message_bytes: usize,
     pub(crate) buffer: BufferLimits,
     /// Where the driver runs: its timers serve readers on other threads too.
     pub(crate) runtime: Handle,
@@ -78,6 +81,16 @@ impl Shared {
         match admitted {
             Ok((id, receiver)) => Call::waiting(self.clone(), id, receiver, read),
             Err(error) => Call::failed(error, read),
+        }
+    }
+
+    /// The most bytes that a message may have, as far as it is known.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        match &*self.state.borrow() {
+            ConnectionState::Connected(session) => session.max_message_bytes,
+            ConnectionState::Disconnected { .. }
+            | ConnectionState::Connecting { .. }
+            | ConnectionState::Closed => self.max_message_bytes,
         }
     }
 
@@ -167,10 +180,27 @@ impl RealtimeClient {
     /// Ends the client. Calls under way may still settle for `deadline`; then those that are left are
     /// rejected, the socket is closed, and the client's task ends. Returns by the deadline, connected or not;
     /// a second call waits for the same end. Dropping the future does not stop the closing.
+    ///
+    /// With a durable storage, messages that have not settled by then are sent in the next life.
     pub async fn close(&self, deadline: Duration) {
+        self.end(deadline, false).await;
+    }
+
+    /// The same, and erases what is stored of this user: messages that were not sent, positions, everything.
+    pub async fn close_and_forget(&self, deadline: Duration) {
+        self.end(deadline, true).await;
+    }
+
+    async fn end(&self, deadline: Duration, forget: bool) {
         let (done, ended) = oneshot::channel();
-        self.shared.tell(Command::Close { deadline: Instant::now() + deadline, done });
+        self.shared.tell(Command::Close { deadline: Instant::now() + deadline, forget, done });
         let _ = ended.await;
+    }
+
+    /// The messages that were published and have not settled.
+    #[must_use]
+    pub fn outbox(&self) -> Outbox {
+        Outbox::new(self.shared.clone())
     }
 
     /// A handle of a channel. It subscribes nothing: reading from it and [`Channel::join`] do.

@@ -36,6 +36,9 @@ pub enum BuildError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}")]
     NoEntropy(String),
+    /// The operating system gave no thread to keep the storage on.
+    #[error("the operating system gave no thread for the storage: {0}")]
+    NoThread(String),
     /// The TLS library could not be set up.
     #[error("TLS could not be set up: {0}")]
     Tls(String),

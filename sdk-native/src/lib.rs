@@ -53,24 +53,29 @@ mod clock;
 mod decode;
 mod driver;
 mod error;
+mod outbox;
+mod storage;
 mod streams;
 mod transport;
 
 pub use builder::Builder;
 pub use call::Call;
-pub use channel::{Channel, HistoryPage, Presence, PresenceStats, Published};
+pub use channel::{Channel, HistoryPage, Presence, PresenceStats};
 pub use client::RealtimeClient;
 pub use clock::{Clock, SystemClock};
 pub use decode::Decode;
 pub use driver::Hint;
 pub use error::{BuildError, Stage, TransportError};
-pub use streams::{BufferLimits, ChannelEvents, ClientEvent, ClientEvents, Delivery, Lagged, Messages};
+pub use outbox::{Kept, Outbox, OutboxEvent, OutboxEvents, Published, Publishing};
+pub use storage::{FileStorage, MemoryStorage, Storage, StorageError};
+pub use streams::{BufferLimits, ChannelEvents, ClientEvent, ClientEvents, Delivery, Echo, Lagged, Messages};
 pub use transport::{BoxedIo, Connector, Io, Target, TransportOptions};
 
 pub use homing_core::{
-    ChannelEvent, ClientInfo, Config, ConnectionState, Error, ErrorCode, Gap, GapReason, Health,
-    HistoryQuery, Json, Limit, Message, Position, Reason, Recovery, Session, SubscribeOptions, Subscribed,
-    SubscriptionSnapshot, SubscriptionState, TokenRefusal,
+    ChannelEvent, ClientInfo, Config, ConnectionState, EntryState, Error, ErrorCode, Gap, GapReason, Health,
+    HistoryQuery, Json, Limit, Message, OutboxChange, OutboxEntry, OutboxLimits, Position, PublishOptions,
+    Reason, Record, Recovery, Scope, Session, StorageOp, SubscribeOptions, Subscribed, SubscriptionSnapshot,
+    SubscriptionState, TokenRefusal,
 };
 
 /// The front page's example compiles.

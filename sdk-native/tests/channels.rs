@@ -4,8 +4,8 @@
 mod peer;
 
 use homing::{
-    BufferLimits, ChannelEvent, Decode, Delivery, ErrorCode, GapReason, Lagged, Messages, SubscribeOptions,
-    SubscriptionState,
+    BufferLimits, ChannelEvent, Decode, Delivery, ErrorCode, GapReason, Lagged, Messages, OutboxLimits,
+    Publishing, SubscribeOptions, SubscriptionState,
 };
 use homing_core::wire;
 use peer::{Peer, quick, soon, until};
@@ -328,15 +328,18 @@ async fn a_position_kept_by_the_app_is_continued_from() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_before_it_was_sent_never_is() {
+async fn a_message_that_is_taken_back_before_it_was_sent_never_is_and_one_that_is_dropped_is_sent() {
     let peer = Peer::start().await;
     let client = peer.client();
     let room = client.channel("room");
-    drop(room.publish(&"cancelled"));
+    let cancelled = room.publish(&"cancelled");
+    drop(room.publish(&"dropped"));
     let kept = room.publish(&"kept");
+    soon(cancelled.cancel()).await.unwrap();
+    assert_eq!(soon(cancelled).await.unwrap_err().code, ErrorCode::Cancelled);
     client.connect().unwrap();
-    soon(kept).await.unwrap();
-    assert_eq!(peer.seen("publish"), 1);
+    assert_eq!(soon(kept).await.unwrap().position.unwrap().offset, 2);
+    assert_eq!(peer.seen("publish"), 2);
 }
 
 #[tokio::test]
@@ -356,29 +359,42 @@ async fn what_cannot_be_sent_is_refused_at_once() {
     let peer = Peer::start().await;
     let client = quick(peer.url())
         .configure(|config| {
-            config.max_requests = 3;
-            config.max_request_bytes = 100;
             config.max_message_bytes = 50;
         })
+        .outbox(OutboxLimits { entries: 3, bytes: 100, ..OutboxLimits::default() })
         .build()
         .unwrap();
     let room = client.channel("room");
-    let error = soon(room.publish(&"x".repeat(60))).await.unwrap_err();
-    assert_eq!((error.code, error.limit.unwrap().actual), (ErrorCode::MessageTooLarge, 62));
+    let refused = |call: &Publishing| {
+        let error = call.refusal().expect("a refusal at the call").clone();
+        (error.code, error.limit.map(|limit| (limit.actual, limit.maximum)))
+    };
+    let large = room.publish(&"x".repeat(60));
+    assert_eq!(refused(&large), (ErrorCode::MessageTooLarge, Some((62, 50))));
+    assert_eq!(soon(large).await.unwrap_err().code, ErrorCode::MessageTooLarge);
     let not_json = std::collections::BTreeMap::from([((1, 2), 3)]);
-    assert_eq!(soon(room.publish(&not_json)).await.unwrap_err().code, ErrorCode::InvalidPayload);
+    assert_eq!(refused(&room.publish(&not_json)), (ErrorCode::InvalidPayload, None));
     assert_eq!(soon(client.channel("").publish(&1)).await.unwrap_err().code, ErrorCode::InvalidChannel);
+    assert!(client.outbox().is_empty());
     let calls: Vec<_> = (0..3).map(|number| room.publish(&number)).collect();
-    assert_eq!(soon(room.publish(&4)).await.unwrap_err().code, ErrorCode::QueueFull);
+    assert_eq!(refused(&room.publish(&4)), (ErrorCode::QueueFull, Some((4, 3))));
+    soon(client.outbox().edit(calls[0].id(), &"x".repeat(46))).await.unwrap();
+    let full = soon(client.outbox().edit(calls[1].id(), &"x".repeat(49))).await.unwrap_err();
+    assert_eq!((full.code, full.limit.unwrap().maximum), (ErrorCode::MessageTooLarge, 50));
+    soon(client.outbox().edit(calls[1].id(), &"x".repeat(48))).await.unwrap();
+    let full = soon(client.outbox().edit(calls[2].id(), &"yy")).await.unwrap_err();
+    assert_eq!((full.code, full.limit.unwrap().actual), (ErrorCode::QueueFull, 102));
+    assert_eq!((client.outbox().len(), client.outbox().bytes()), (3, 99));
     drop(calls);
     client.connect().unwrap();
-    // A refusal is immediate: the driver needs its turn to give up what was dropped.
+    // Room is there when a message has settled.
     soon(async {
         while room.publish(&5).await.is_err() {
             tokio::task::yield_now().await;
         }
     })
     .await;
+    assert_eq!((client.outbox().len(), client.outbox().bytes()), (0, 0));
 }
 
 #[tokio::test]

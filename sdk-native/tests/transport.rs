@@ -5,8 +5,8 @@
 mod peer;
 
 use homing::{
-    BoxedIo, BuildError, ClientEvent, Decode, Delivery, ErrorCode, RealtimeClient, Stage, Target,
-    TransportError, TransportOptions,
+    BoxedIo, BuildError, ClientEvent, Decode, Delivery, ErrorCode, OutboxLimits, RealtimeClient, Stage,
+    Target, TransportError, TransportOptions,
 };
 use homing_core::wire::{ConnectResult, Publication, Push, PushEvent, Raw, Reply};
 use peer::{Conn, Peer, fault, pipes, quick, soon, until};
@@ -231,7 +231,7 @@ async fn what_waits_for_a_peer_that_does_not_read_is_bounded() {
     let (connector, mut streams) = pipes(1024);
     let client = quick("ws://example.org/")
         .connector(connector)
-        .configure(|config| config.max_request_bytes = 100_000)
+        .outbox(OutboxLimits { bytes: 100_000, ..OutboxLimits::default() })
         .build()
         .unwrap();
     client.connect().unwrap();

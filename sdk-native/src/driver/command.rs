@@ -1,11 +1,16 @@
 //! What handles ask of the driver. Nothing in here waits: answers come back over channels of their own.
 
+use super::ledger::Outgoing;
 use crate::{
     ClientEvent,
     call::{CallId, Permit, Settlement},
-    streams::{Fed, FeedSender},
+    outbox::{OutboxEvent, Ticket},
+    streams::{Board, Fed, FeedSender, Progress},
 };
-use homing_core::{ChannelEvent, Error, HistoryQuery, SubscribeOptions, Subscribed, SubscriptionSnapshot};
+use homing_core::{
+    ChannelEvent, Error, HistoryQuery, OutboxEntry, SubscribeOptions, Subscribed, SubscriptionSnapshot,
+};
+use std::sync::Arc;
 use tokio::{sync::oneshot, time::Instant};
 
 /// One interest in a channel: a stream's, or that of a handle that joined.
@@ -34,6 +39,8 @@ pub(crate) enum Command {
     /// Calls under way may settle until `deadline`.
     Close {
         deadline: Instant,
+        /// Whether what is stored is erased.
+        forget: bool,
         done: oneshot::Sender<()>,
     },
     Hint(Hint),
@@ -44,6 +51,12 @@ pub(crate) enum Command {
         permit: Permit,
     },
     Cancel(CallId),
+    Publish(Outgoing),
+    Outbox(OutboxCommand),
+    /// A reader has processed everything up to what its progress says.
+    Processed(InterestId, Arc<Progress>),
+    /// A reader wants to see what waits to be published to its channel, too.
+    Echo(InterestId, Arc<Board>),
     Subscribe {
         id: InterestId,
         owner: OwnerId,
@@ -62,6 +75,30 @@ pub(crate) enum Command {
     Watch(FeedSender<ClientEvent>),
 }
 
+/// What an app does with the outbox. Messages are named by their ids.
+pub(crate) enum OutboxCommand {
+    Entries {
+        answer: oneshot::Sender<Vec<OutboxEntry>>,
+        /// Where what changes from here on goes.
+        feed: Option<FeedSender<OutboxEvent>>,
+    },
+    Edit {
+        id: Box<str>,
+        data: String,
+        answer: oneshot::Sender<Result<(), Error>>,
+    },
+    Discard {
+        id: Box<str>,
+        answer: oneshot::Sender<Result<(), Error>>,
+    },
+    Retry {
+        id: Box<str>,
+        data: Option<String>,
+        ticket: Ticket,
+        answer: oneshot::Sender<Result<Box<str>, Error>>,
+    },
+}
+
 /// Where the events of an interest go.
 pub(crate) enum Sink {
     Messages(FeedSender<Fed>),
@@ -71,7 +108,6 @@ pub(crate) enum Sink {
 }
 
 pub(crate) enum Request {
-    Publish { channel: Box<str>, data: String },
     History { channel: Box<str>, query: HistoryQuery },
     Presence { channel: Box<str> },
     PresenceStats { channel: Box<str> },
@@ -82,7 +118,7 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Publish { data, .. } | Self::Rpc { data, .. } | Self::Send { data } => data.len(),
+            Self::Rpc { data, .. } | Self::Send { data } => data.len(),
             Self::History { .. } | Self::Presence { .. } | Self::PresenceStats { .. } => 0,
         }
     }

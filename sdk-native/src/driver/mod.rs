@@ -5,24 +5,27 @@
 //! network before it looks at everything else.
 
 mod command;
+mod ledger;
 mod link;
 mod providers;
 mod subscribers;
 
 pub use command::Hint;
-pub(crate) use command::{Command, InterestId, OwnerId, Request, Sink};
+pub(crate) use command::{Command, InterestId, OutboxCommand, OwnerId, Request, Sink};
+pub(crate) use ledger::{Ledger, Outgoing};
 pub(crate) use providers::{Providers, Resolver, TokenProvider};
 
 use crate::{
     ClientEvent, TransportError,
     call::{CallId, Permit, Settlement},
     clock::Timeline,
+    storage::Keeper,
     transport::Dialer,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use homing_core::{
-    ConnId, ConnectionState, Error, ErrorCode, Event, Health, Input, Instant, Output, PublishOptions,
-    RealtimeClient, RequestId,
+    ConnId, ConnectionState, Error, ErrorCode, Event, Health, Input, Instant, Output, RealtimeClient,
+    RequestId, StorageOrder,
 };
 use link::{Link, LinkEvent};
 use std::{
@@ -70,6 +73,8 @@ struct Work {
     /// Inputs that arose while outputs were carried out; the core takes them when it is drained.
     faults: VecDeque<(ConnId, TransportError)>,
     goodbyes: FuturesUnordered<BoxFuture<'static, ()>>,
+    keeper: Option<Keeper>,
+    ledger: Ledger,
     calls: HashMap<RequestId, Waiting>,
     numbers: HashMap<CallId, RequestId>,
     subscribers: Subscribers,
@@ -94,11 +99,14 @@ impl Driver {
         dialer: Arc<Dialer>,
         providers: Providers,
         shown: Shown,
+        (keeper, ledger): (Option<Keeper>, Ledger),
     ) -> Self {
         let work = Work {
             link: Link::None,
             faults: VecDeque::new(),
             goodbyes: FuturesUnordered::new(),
+            keeper,
+            ledger,
             calls: HashMap::new(),
             numbers: HashMap::new(),
             subscribers: Subscribers::default(),
@@ -121,6 +129,7 @@ impl Driver {
                     None => self.end(time::Instant::now() + GOODBYE, Duration::ZERO),
                 },
                 event = work.link.next() => self.on_link(event),
+                answer = next_kept(&mut work.keeper) => self.on_kept(answer),
                 answer = self.providers.next() => self.with_core(|core, now| core.handle_input(now, answer)),
                 Some(()) = work.goodbyes.next() => {}
                 () = &mut work.alarm, if work.armed => {
@@ -132,8 +141,14 @@ impl Driver {
         // Calls that come from here on find the queue closed; those inside it are dropped with it.
         self.commands.close();
         let deadline = self.work.deadline.unwrap_or_else(time::Instant::now);
-        let goodbyes = std::mem::take(&mut self.work.goodbyes);
-        let _ = time::timeout_at(deadline, goodbyes.collect::<()>()).await;
+        let goodbyes = std::mem::take(&mut self.work.goodbyes).collect::<()>();
+        let keeper = self.work.keeper.take();
+        let kept = async {
+            if let Some(keeper) = keeper {
+                keeper.finish().await;
+            }
+        };
+        let _ = time::timeout_at(deadline, async { tokio::join!(goodbyes, kept) }).await;
         self.work.link = Link::None;
         let closers = std::mem::take(&mut self.work.closers);
         drop(self);
@@ -164,14 +179,35 @@ impl Driver {
                 };
                 self.with_core(|core, now| core.handle_input(now, input));
             }
-            Command::Close { deadline, done } => {
+            Command::Close { deadline, forget, done } => {
                 self.work.closers.push(done);
+                if forget {
+                    self.core.forget();
+                }
                 let flush = deadline.saturating_duration_since(time::Instant::now());
                 self.end(deadline, flush);
             }
             Command::Call { id, request, answer, permit } => {
                 let call = Waiting { id, answer, _permit: permit };
                 self.with_core_and_work(|core, work, now| work.call(core, now, &request, call));
+            }
+            Command::Publish(message) => {
+                self.with_core_and_work(|core, work, now| work.ledger.publish(core, now, message));
+            }
+            Command::Outbox(command) => {
+                self.with_core_and_work(|core, work, now| work.on_outbox(core, now, command));
+            }
+            Command::Processed(id, progress) => self.with_core_and_work(|core, work, now| {
+                let Some(position) = progress.take() else { return };
+                if let Some((key, lowest)) = work.subscribers.processed(id, position) {
+                    core.processed(now, key, &lowest);
+                }
+            }),
+            Command::Echo(id, board) => {
+                let channel = self.work.subscribers.show_pending(id, &board);
+                let pending = self.core.outbox().filter(|entry| channel.as_ref() == Some(&entry.channel));
+                pending.for_each(|entry| board.tell_entry(entry));
+                self.work.subscribers.nudge(id);
             }
             Command::Cancel(id) => self.with_core_and_work(|core, work, now| {
                 if let Some(request) = work.numbers.get(&id) {
@@ -196,14 +232,21 @@ impl Driver {
                                 core.unsubscribe(now, before);
                             }
                             let known = core.subscription(key);
-                            work.subscribers.add((id, owner, handle), (key, &channel), &options, known, sink);
+                            let processed = core.processed_position(key).cloned();
+                            let place = (known, processed);
+                            work.subscribers.add((id, owner, handle), (key, &channel), &options, place, sink);
                         }
                     }
                 });
             }
             Command::Release(id) => self.with_core_and_work(|core, work, now| {
+                let key = work.subscribers.channel_of(id);
                 if let Some(handle) = work.subscribers.remove(id) {
                     core.unsubscribe(now, handle);
+                }
+                // The slowest of several readers may be gone.
+                if let Some((key, lowest)) = key.and_then(|key| work.subscribers.lowest(key)) {
+                    core.processed(now, key, &lowest);
                 }
             }),
             Command::Leave(owner) => self.with_core_and_work(|core, work, now| {
@@ -303,16 +346,30 @@ impl Driver {
             Output::ResolveEndpoints { request } => self.providers.ask_endpoints(request),
             Output::Event(event) => self.on_event(event),
             Output::Settled { request, result } => self.work.settle(request, result),
+            Output::Accepted { request, durably } => self.work.ledger.accepted(request, durably),
+            Output::Storage(order) => self.order(order),
             // A kind of output that a newer core knows; this host has no part in it.
             _ => {}
         }
+    }
+
+    fn order(&self, order: StorageOrder) {
+        if let Some(keeper) = &self.work.keeper {
+            keeper.order(order);
+        }
+    }
+
+    /// The storage has done something.
+    fn on_kept(&mut self, answer: Input<'static>) {
+        self.with_core(|core, now| core.handle_input(now, answer));
     }
 
     fn on_event(&mut self, event: Event) {
         let subscribers = &mut self.work.subscribers;
         match event {
             Event::Channel { channel, event } => {
-                let ended = subscribers.on_channel_event(channel, event);
+                let processed = self.core.processed_position(channel);
+                let ended = subscribers.on_channel_event(channel, event, processed);
                 // Giving handles back of a subscription that has ended gives rise to nothing more.
                 ended.into_iter().for_each(|handle| self.core.unsubscribe(self.now, handle));
             }
@@ -332,6 +389,16 @@ impl Driver {
             }
             Event::ServerMessage(json) => subscribers.tell_watchers(&ClientEvent::ServerMessage(json)),
             Event::Error(error) => subscribers.tell_watchers(&ClientEvent::Error(error)),
+            Event::Outbox { entry, change } => {
+                let shown = subscribers.shows_pending();
+                let change = self.work.ledger.on_change(&self.core, entry, change, shown);
+                if let Some(change) = change {
+                    subscribers.on_outbox(&change.channel, &change.event);
+                }
+            }
+            Event::AckedLost { channel, count, from, to } => {
+                subscribers.tell_watchers(&ClientEvent::AckedLost { channel, count, from, to });
+            }
             Event::ServerSubscribed { channel, name } => subscribers.on_server_subscribed(channel, name),
             Event::ServerUnsubscribed { channel, name } => subscribers.on_server_unsubscribed(channel, name),
             _ => {}
@@ -352,6 +419,14 @@ impl Driver {
     }
 }
 
+/// The storage's next answer; never, where there is none. Cancel-safe.
+async fn next_kept(keeper: &mut Option<Keeper>) -> Input<'static> {
+    match keeper {
+        Some(keeper) => keeper.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The runtime's name for a moment of the client's.
 fn moment(at: Instant, now: Instant) -> time::Instant {
     time::Instant::now() + at.since(now)
@@ -360,9 +435,6 @@ fn moment(at: Instant, now: Instant) -> time::Instant {
 impl Work {
     fn call(&mut self, core: &mut RealtimeClient, now: Instant, request: &Request, call: Waiting) {
         let made = match request {
-            Request::Publish { channel, data } => {
-                core.publish(now, channel, data, &PublishOptions::default()).map(|accepted| accepted.request)
-            }
             Request::History { channel, query } => core.history(now, channel, query),
             Request::Presence { channel } => core.presence(now, channel),
             Request::PresenceStats { channel } => core.presence_stats(now, channel),
@@ -379,6 +451,7 @@ impl Work {
     }
 
     fn settle(&mut self, request: RequestId, result: Settlement) {
+        let Some(result) = self.ledger.settle(request, result) else { return };
         if let Some(call) = self.calls.remove(&request) {
             self.numbers.remove(&call.id);
             let _ = call.answer.send(result);
@@ -389,6 +462,7 @@ impl Work {
 impl Drop for Driver {
     /// Whatever ends the task, a panic included: nobody is left waiting, and the state says so.
     fn drop(&mut self) {
+        self.work.ledger.close();
         for (_, call) in self.work.calls.drain() {
             let _ = call.answer.send(Err(Error::new(ErrorCode::Closed)));
         }

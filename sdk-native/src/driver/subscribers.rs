@@ -6,13 +6,17 @@
 use super::command::{InterestId, OwnerId, Sink};
 use crate::{
     ClientEvent,
-    streams::{Fed, FeedSender, Keep},
+    outbox::OutboxEvent,
+    streams::{Board, Fed, FeedSender, Keep},
 };
 use homing_core::{
     ChannelEvent, ChannelKey, Error, ErrorCode, HandleId, Message, Position, Reason, Recovery,
     SubscribeOptions, Subscribed, SubscriptionSnapshot, SubscriptionState,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use tokio::sync::oneshot;
 
 #[derive(Default)]
@@ -54,12 +58,16 @@ struct Reader {
     feed: FeedSender<Fed>,
     /// What it was told about how the channel counts; `None`: nothing so far.
     contiguous: Option<bool>,
+    /// How far its app has processed a durable channel; `None`: it has not said so yet.
+    processed: Option<Position>,
+    /// Where it sees what waits to be published.
+    board: Option<Arc<Board>>,
 }
 
 impl Reader {
-    fn start(&mut self, position: Option<Position>, contiguous: bool) {
+    fn start(&mut self, position: Option<Position>, contiguous: bool, resumed: Option<Option<Position>>) {
         let known = self.contiguous.replace(contiguous);
-        let start = Fed::Start { position, contiguous };
+        let start = Fed::Start { position, contiguous, resumed };
         match (known, contiguous) {
             // Its own cursor is more precise than anything that could be told.
             (Some(true), true) => {}
@@ -101,7 +109,7 @@ impl Channel {
         self.messages.is_empty() && self.events.is_empty() && self.joined.is_empty() && !self.server_side
     }
 
-    fn on_subscribed(&mut self, subscribed: &Subscribed) {
+    fn on_subscribed(&mut self, subscribed: &Subscribed, processed: Option<&Position>) {
         let cache = self.cache || subscribed.retention.as_ref().is_some_and(|retention| retention.cache);
         let before = std::mem::take(&mut self.epoch);
         self.count_from(subscribed.position.as_ref(), cache);
@@ -112,9 +120,12 @@ impl Channel {
             self.renew();
         }
         let since = self.since.take().filter(|_| subscribed.was_recovering);
-        let begin = since.or_else(|| subscribed.position.clone());
+        // A durable channel goes on from what was processed; what lies between follows by itself.
+        let resumed = processed.filter(|_| subscribed.was_recovering && since.is_none()).cloned();
+        let is_resumed = resumed.is_some();
+        let begin = since.or(resumed).or_else(|| subscribed.position.clone());
         for reader in &mut self.messages {
-            reader.start(begin.clone(), self.contiguous);
+            reader.start(begin.clone(), self.contiguous, is_resumed.then_some(None));
         }
         for joining in self.joining.drain(..) {
             let _ = joining.send(Ok(subscribed.clone()));
@@ -179,7 +190,7 @@ impl Subscribers {
         (id, owner, handle): (InterestId, OwnerId, HandleId),
         (key, name): (ChannelKey, &str),
         options: &SubscribeOptions,
-        snapshot: SubscriptionSnapshot,
+        (snapshot, processed): (SubscriptionSnapshot, Option<Position>),
         sink: Sink,
     ) {
         let channel = self.channels.entry(key).or_insert_with(|| Channel::new(name));
@@ -194,9 +205,11 @@ impl Subscribers {
         }
         match sink {
             Sink::Messages(feed) => {
-                let mut reader = Reader { id, feed, contiguous: None };
+                let mut reader = Reader { id, feed, contiguous: None, processed: None, board: None };
                 if subscribed || snapshot.position.is_some() {
-                    reader.start(snapshot.position, channel.contiguous);
+                    let resumed = processed.filter(|_| channel.contiguous && channel.messages.is_empty());
+                    let live = resumed.is_some().then(|| snapshot.position.clone());
+                    reader.start(resumed.or(snapshot.position), channel.contiguous, live);
                 }
                 channel.messages.push(reader);
             }
@@ -224,6 +237,63 @@ impl Subscribers {
     pub(crate) fn wait_too(&mut self, key: ChannelKey, answer: oneshot::Sender<Result<Subscribed, Error>>) {
         if let Some(channel) = self.channels.get_mut(&key) {
             channel.joining.push(answer);
+        }
+    }
+
+    /// A reader has processed its durable channel up to here; how far all of its readers have, where that can
+    /// be told.
+    pub(crate) fn processed(&mut self, id: InterestId, position: Position) -> Option<(ChannelKey, Position)> {
+        let key = self.channel_of(id)?;
+        let channel = self.channels.get_mut(&key)?;
+        channel.messages.iter_mut().find(|reader| reader.id == id)?.processed = Some(position);
+        self.lowest(key)
+    }
+
+    /// How far the slowest reader of a durable channel has come; `None`: nobody can tell, because one has not
+    /// begun, or still stands in another epoch.
+    pub(crate) fn lowest(&self, key: ChannelKey) -> Option<(ChannelKey, Position)> {
+        let mut lowest: Option<&Position> = None;
+        for reader in &self.channels.get(&key)?.messages {
+            let position = reader.processed.as_ref()?;
+            lowest = match lowest {
+                Some(lowest) if lowest.epoch != position.epoch => return None,
+                Some(lowest) if lowest.offset <= position.offset => Some(lowest),
+                _ => Some(position),
+            };
+        }
+        Some((key, lowest?.clone()))
+    }
+
+    /// A reader wants to see what waits to be published to its channel, whose name comes back.
+    pub(crate) fn show_pending(&mut self, id: InterestId, board: &Arc<Board>) -> Option<Box<str>> {
+        let key = self.channel_of(id)?;
+        let channel = self.channels.get_mut(&key)?;
+        channel.messages.iter_mut().find(|reader| reader.id == id)?.board = Some(board.clone());
+        Some(channel.name.clone())
+    }
+
+    /// Has a reader look at what else it waits for.
+    pub(crate) fn nudge(&self, id: InterestId) {
+        let channel = self.channel_of(id).and_then(|key| self.channels.get(&key));
+        let reader = channel.and_then(|channel| channel.messages.iter().find(|reader| reader.id == id));
+        if let Some(reader) = reader {
+            reader.feed.nudge();
+        }
+    }
+
+    /// Whether any reader wants to see what waits to be published.
+    pub(crate) fn shows_pending(&self) -> bool {
+        self.channels.values().any(|channel| channel.messages.iter().any(|reader| reader.board.is_some()))
+    }
+
+    /// Something happened to a message that waits to be published.
+    pub(crate) fn on_outbox(&self, channel: &str, event: &OutboxEvent) {
+        let channel = self.key_of(channel).and_then(|key| self.channels.get(&key));
+        for reader in channel.into_iter().flat_map(|channel| &channel.messages) {
+            if let Some(board) = &reader.board {
+                board.tell(&event.id, &event.change, event.entry.as_ref());
+                reader.feed.nudge();
+            }
         }
     }
 
@@ -289,7 +359,12 @@ impl Subscribers {
     }
 
     /// Hands an event to those it concerns; the handles to give back where it ended a subscription.
-    pub(crate) fn on_channel_event(&mut self, key: ChannelKey, event: ChannelEvent) -> Vec<HandleId> {
+    pub(crate) fn on_channel_event(
+        &mut self,
+        key: ChannelKey,
+        event: ChannelEvent,
+        processed: Option<&Position>,
+    ) -> Vec<HandleId> {
         let Some(channel) = self.channels.get_mut(&key) else { return Vec::new() };
         if channel.server_side && !self.watchers.is_empty() {
             let (channel, event) = (channel.name.clone(), event.clone());
@@ -312,7 +387,7 @@ impl Subscribers {
             _ => {}
         }
         if let ChannelEvent::Subscribed(subscribed) = &event {
-            channel.on_subscribed(subscribed);
+            channel.on_subscribed(subscribed, processed);
         }
         for (_, feed) in &channel.events {
             feed.push(event.clone(), 0, || None);

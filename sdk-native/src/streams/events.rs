@@ -6,7 +6,7 @@ use super::{
 };
 use crate::TransportError;
 use futures::Stream;
-use homing_core::{ChannelEvent, ConnectionState, Error, Health, Json};
+use homing_core::{ChannelEvent, ConnectionState, Error, Health, Json, Position};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -24,6 +24,17 @@ pub enum ClientEvent {
     ServerMessage(Json),
     /// Something failed that no call waits for; the client goes on by itself unless a transition follows.
     Error(Error),
+    /// The server has lost messages of this client that it had acked.
+    AckedLost {
+        /// To which channel.
+        channel: Box<str>,
+        /// How many.
+        count: u64,
+        /// Where the first of them stood, where that is still known.
+        from: Option<Position>,
+        /// Where the last of them stood.
+        to: Option<Position>,
+    },
     /// A socket did not open, or broke. A change of the connection's state follows.
     Transport(TransportError),
     /// The server subscribed this connection to a channel.
@@ -75,19 +86,11 @@ impl ChannelEvents {
     }
 }
 
-fn poll<T>(feed: &mut FeedReceiver<T>, cx: &mut Context<'_>) -> Poll<Option<Result<T, Lagged>>> {
-    feed.poll_next(cx).map(|next| match next {
-        Next::Item(item) => Some(Ok(item)),
-        Next::Lagged(lost) => Some(Err(Lagged(lost.count))),
-        Next::End(_) => None,
-    })
-}
-
 impl Stream for ClientEvents {
     type Item = Result<ClientEvent, Lagged>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        poll(&mut self.0, cx)
+        self.0.poll_next(cx).map(Next::into_event)
     }
 }
 
@@ -98,6 +101,6 @@ impl Stream for ChannelEvents {
         if self.interest.has_left() {
             return Poll::Ready(None);
         }
-        poll(&mut self.feed, cx)
+        self.feed.poll_next(cx).map(Next::into_event)
     }
 }

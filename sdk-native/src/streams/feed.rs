@@ -59,6 +59,17 @@ pub(crate) enum Next<T> {
     End(Option<Error>),
 }
 
+impl<T> Next<T> {
+    /// For a stream of events, which says that it lagged and ends without a word.
+    pub(crate) fn into_event(self) -> Option<Result<T, Lagged>> {
+        match self {
+            Self::Item(item) => Some(Ok(item)),
+            Self::Lagged(lost) => Some(Err(Lagged(lost.count))),
+            Self::End(_) => None,
+        }
+    }
+}
+
 /// Changes of epoch that a stream remembers: more than a reader can miss between two looks.
 const RENEWALS: usize = 16;
 
@@ -167,6 +178,11 @@ impl<T> FeedSender<T> {
             ring.append(item, 0);
         }
         wake(ring);
+    }
+
+    /// Has the reader look at what else it waits for.
+    pub(crate) fn nudge(&self) {
+        wake(lock(&self.0));
     }
 
     /// Nothing follows; the reader still gets what waits, then the error.

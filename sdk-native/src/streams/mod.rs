@@ -4,15 +4,20 @@
 //! loses nothing. Dropping a stream of a channel gives its interest up.
 
 mod catch_up;
+mod echo;
 mod events;
 mod feed;
 mod messages;
+mod progress;
 
+pub(crate) use echo::Board;
+pub use echo::Echo;
 pub use events::{ChannelEvents, ClientEvent, ClientEvents};
 pub use feed::{BufferLimits, Lagged};
-pub(crate) use feed::{FeedSender, Keep, feed};
+pub(crate) use feed::{FeedReceiver, FeedSender, Keep, Next, feed};
 pub(crate) use messages::Fed;
 pub use messages::{Delivery, Messages};
+pub(crate) use progress::Progress;
 
 use crate::{
     client::Shared,
