@@ -8,6 +8,7 @@ use homing_core::{Record, Scope, StorageOp};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use std::{
     fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,12 @@ impl FileStorage {
         Self { path: path.as_ref().to_path_buf(), database: None, open: None }
     }
 
+    /// The same over a database that is open already.
+    #[cfg(test)]
+    pub(super) fn over(path: PathBuf, database: Database) -> Self {
+        Self { path, database: Some(database), open: None }
+    }
+
     fn what(&self) -> String {
         format!("the storage file {}", self.path.display())
     }
@@ -45,6 +52,9 @@ impl FileStorage {
                 StorageError::FromFuture { what, why }
             }
             redb::Error::Corrupted(why) => StorageError::Damaged { what, why },
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                StorageError::Damaged { what, why: error.to_string() }
+            }
             error => StorageError::Failed { what, why: error.to_string() },
         }
     }
@@ -80,7 +90,7 @@ impl FileStorage {
 }
 
 /// Whatever stands in server and user, no two scopes have the same table.
-fn table_of(scope: &Scope) -> String {
+pub(super) fn table_of(scope: &Scope) -> String {
     format!("{}:{}{}", scope.server.len(), scope.server, scope.user)
 }
 

@@ -75,7 +75,7 @@ fn run(
     drop(storage);
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(StorageError::Failed { what: "the storage".into(), why: "it panicked".into() })
     })

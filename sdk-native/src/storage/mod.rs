@@ -3,6 +3,8 @@
 //! Owns the trait and what can go wrong with it. A storage knows nothing of what it keeps: the formats are the
 //! core's, which gives the orders; [`keeper`] carries them out on a thread of its own.
 
+#[cfg(test)]
+mod contract;
 mod file;
 mod keeper;
 mod memory;
