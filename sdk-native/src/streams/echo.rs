@@ -3,7 +3,7 @@
 //! Owns what a reader has still to be told of each, its newest state alone, so that a slow reader holds no more
 //! than the outbox has. What has come as a message of the channel is not told as pending again.
 
-use homing_core::{EntryState, OutboxChange, OutboxEntry};
+use homing_core::{EntryState, OutboxChange, OutboxEntry, Position};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -18,7 +18,12 @@ pub enum Echo {
     Pending(Box<OutboxEntry>),
     /// The server has the message with this id. Nothing else comes of it, except the message itself where it
     /// has not come before.
-    Sent(Box<str>),
+    Sent {
+        /// Which.
+        id: Box<str>,
+        /// Where it stands, where the server tells it.
+        position: Option<Position>,
+    },
     /// The message with this id has left the outbox without having been taken by the server.
     Withdrawn(Box<str>),
 }
@@ -64,7 +69,9 @@ impl Board {
             }
             // It is still there when its event says so: what it has become meanwhile has an event of its own.
             (None, OutboxChange::Added | OutboxChange::Edited | OutboxChange::State(_)) => {}
-            (None, _) => notes.on_left(id, Echo::Sent(id.into())),
+            (None, OutboxChange::Acked { position, .. }) => {
+                notes.on_left(id, Echo::Sent { id: id.into(), position: position.clone() });
+            }
         }
     }
 
