@@ -18,11 +18,15 @@ const generated = (wasm, glue) => ({
     onResolve({ filter: /^#glue$/ }, () => ({ path: glue, sideEffects: false }));
     onResolve({ filter: /^#inlined$/ }, () => ({ path: "#inlined", namespace: "inlined", sideEffects: false }));
     // The loader hands over a compiled module: what the glue has for addresses and responses folds away,
-    // and its warnings of what the loader does not do.
+    // and its warnings of what the loader does not do. The glue keeps its instance in variables of its file; as a
+    // function it gives one more instance at each call.
     onLoad({ filter: /[\\/]homing\.js$/ }, async ({ path }) => {
       const define = { Response: "undefined", Request: "undefined", URL: "undefined" };
       const options = { define, drop: ["console"], minifySyntax: true, target: "es2022" };
-      const { code } = await transform(readFileSync(path, "utf8"), options);
+      const text = readFileSync(path, "utf8").replace(/^export (?=class|function)/gm, "");
+      const made = text.replace(/^export \{[^}]*\};$/m, "return { init: __wbg_init, Host, panicText };");
+      if (made === text || /^(import|export) /m.test(made)) throw new Error("the glue has another form than expected");
+      const { code } = await transform(`export default () => {\n${made}\n};`, options);
       return { contents: code };
     });
     onLoad({ filter: /.*/, namespace: "inlined" }, () => {

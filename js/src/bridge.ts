@@ -1,5 +1,5 @@
 // The one place that calls into the module. Owns the queue of commands made before the module runs, the guard
-// that turns a trap into a dead client, and the queue through which events leave. Knows no channels.
+// that turns a trap into the death of the module's client, and the queue through which events leave. Knows no channels.
 
 import { RealtimeError } from "./errors.js";
 import type { Glue } from "./loader.js";
@@ -25,9 +25,16 @@ export interface BridgeOwner {
   dispatch(event: WireEvent): void;
   /** The module could not be loaded; the commands that waited have failed. */
   loadFailed(error: RealtimeError): void;
-  /** A call into the module trapped; nothing enters it again. */
-  died(error: RealtimeError): void;
+  /**
+   * A call into the module trapped; nothing enters that instance again. Commands are kept for the next one, unless
+   * it was the last: then it is over.
+   */
+  died(error: RealtimeError, glue: Glue, last: boolean): void;
 }
+
+/** So many deaths within so many milliseconds are the last. */
+const DEATHS = 3;
+const SPAN = 60_000;
 
 export class Bridge {
   readonly #owner: BridgeOwner;
@@ -38,6 +45,7 @@ export class Bridge {
   #over: RealtimeError | undefined;
   #events: WireEvent[] = [];
   #delivering = false;
+  #deaths: { at: number; error: RealtimeError }[] = [];
 
   constructor(owner: BridgeOwner) {
     this.#owner = owner;
@@ -66,7 +74,7 @@ export class Bridge {
         host.drain();
         return true;
       });
-      if (!ran && this.#over) failed(this.#over);
+      if (!ran) failed(this.#death());
       return;
     }
     this.#waiting.push({ command, failed });
@@ -75,12 +83,13 @@ export class Bridge {
     else this.#load();
   }
 
-  /** Calls into the module; a trap ends the client. */
+  /** Calls into the module; a trap is the death of its client. */
   guard<T>(call: () => T): T | undefined {
+    const host = this.#host;
     try {
       return call();
     } catch (cause) {
-      this.#die(cause);
+      this.#die(host, cause);
       return undefined;
     }
   }
@@ -134,22 +143,32 @@ export class Bridge {
     this.#glue = glue;
     const waiting = this.#waiting;
     this.#waiting = [];
-    const ran = this.guard(() => {
-      const host = this.#owner.make(glue, (event) => this.#emit(event));
+    let host: Host | undefined;
+    try {
+      const made = (host = this.#owner.make(glue, (event) => this.#emit(made, event)));
       this.#host = host;
       for (const { command } of waiting) command(host);
       host.drain();
-      return true;
-    });
-    const over = this.#over;
-    if (!ran && over) for (const { failed } of waiting) failed(over);
+    } catch (cause) {
+      this.#die(host, cause);
+      for (const { failed } of waiting) failed(this.#death());
+    }
   }
 
   /** Called by the module, which holds no borrow here. Never throws. */
-  #emit(event: string): void {
-    if (this.#over) return;
+  #emit(host: Host, event: string): void {
+    if (this.#over || this.#host !== host) return;
+    // A callback of the browser has trapped: what is on the stack comes to its end first.
+    if (event === "") {
+      queueMicrotask(() => this.#die(host, "a callback trapped"));
+      return;
+    }
     this.#events.push(JSON.parse(event) as WireEvent);
     this.#flush();
+  }
+
+  #death(): RealtimeError {
+    return this.#deaths.at(-1)?.error as RealtimeError;
   }
 
   #flush(): void {
@@ -164,23 +183,28 @@ export class Bridge {
     }
   }
 
-  #die(cause: unknown): void {
-    if (this.#over) return;
+  #die(host: Host | undefined, cause: unknown): void {
+    const glue = this.#glue;
+    if (this.#over || !glue || this.#host !== host) return;
     let text = "";
     try {
-      text = this.#glue?.panicText() ?? "";
-      this.#host?.abandon();
+      text = glue.panicText();
+      host?.abandon();
     } catch {
       // The instance is beyond answering; the trap's own words have to do.
     }
-    const error = RealtimeError.of("panicked", text || String(cause), cause);
-    this.#over = error;
-    this.#events = [];
+    const now = Date.now();
+    const recent = this.#deaths.filter(({ at }) => now - at < SPAN);
+    const last = recent.length + 1 >= DEATHS;
+    const error = RealtimeError.of(last ? "panicked" : "restarted", text || String(cause), cause);
+    this.#deaths = [...recent, { at: now, error }];
     // The host is not freed: a borrow of the call that trapped may still stand.
-    this.#host = undefined;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { failed } of waiting) failed(error);
-    this.#owner.died(error);
+    this.#host = this.#glue = undefined;
+    const events = this.#events;
+    this.#events = [];
+    // What came to its end has come to it; messages are read again.
+    for (const event of events) if (event.e === "settled") this.#owner.dispatch(event);
+    if (last) this.end(error);
+    this.#owner.died(error, glue, last);
   }
 }

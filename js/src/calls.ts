@@ -1,15 +1,21 @@
 // Calls that wait for an answer: each promise settles exactly once, by answer, abort or the client's end.
 
 import type { Bridge, Host } from "./bridge.js";
-import { RealtimeError } from "./errors.js";
+import { RealtimeError, type ErrorName } from "./errors.js";
 import type { Position, PublishAck, Sending, Stored } from "./types.js";
 import { CANCEL } from "./verbs.generated.js";
-import { toError, type WireResult } from "./wire.js";
+import { toError, type WireOutboxChange, type WireResult } from "./wire.js";
 
 interface Pending {
   settle(result: WireResult): void;
-  fail(error: unknown): void;
+  readonly fail: (error: unknown) => void;
   readonly hooks: Hooks;
+  /** Whether there was a connection that it may have been sent on. */
+  sent: boolean;
+  /** The module does not know this call any more. */
+  detach(): void;
+  /** Place in the outbox of a message that came back without its call. */
+  entry?: number | undefined;
 }
 
 /** What else wants to know of a call. */
@@ -18,6 +24,10 @@ interface Hooks {
   stored?(durably: boolean): void;
   /** It is over; `error`: not as it should be. */
   over?(error?: unknown): void;
+  /** Asked twice it does the same as asked once. */
+  readonly question?: boolean;
+  /** Id of the message that it publishes. */
+  readonly message?: string | undefined;
 }
 
 /** What may be published. */
@@ -35,10 +45,17 @@ export interface Limits {
 /** Refused for what the caller did. */
 const misuses: readonly string[] = ["invalid_payload", "message_too_large", "queue_full", "not_in_outbox", "not_parked"];
 
+/** How a message leaves the outbox without an acknowledgement. */
+const ends: { readonly [type in WireOutboxChange["t"]]?: ErrorName } = { discarded: "cancelled", handed_over: "fenced" };
+
 export class Calls {
   readonly #bridge: Bridge;
   readonly #limits: Limits;
   readonly #pending = new Map<number, Pending>();
+  /** Calls of a lost client of the module, by the message that may come back out of the storage. */
+  readonly #orphans = new Map<string, Pending>();
+  #loss: RealtimeError | undefined;
+  #online = false;
   /** Published before the module ran, and not over. */
   readonly #early = { count: 0, bytes: 0 };
 
@@ -97,6 +114,8 @@ export class Calls {
           },
           fail,
           hooks,
+          sent: this.#online,
+          detach: () => (id = undefined),
         });
       }, fail);
     });
@@ -134,6 +153,7 @@ export class Calls {
       signal,
       {
         stored,
+        message: id,
         over: (error) => {
           if (bytes > 0) {
             this.#early.count -= 1;
@@ -186,10 +206,69 @@ export class Calls {
     pending?.fail(error);
   }
 
+  /** There is a connection, or not. */
+  set online(online: boolean) {
+    this.#online = online;
+    if (online) for (const call of this.#pending.values()) call.sent = true;
+  }
+
+  /** The module's client is lost, and with it what it knew of each call. Messages that are `kept` come back. */
+  lost(error: RealtimeError, kept: boolean): void {
+    const pending = [...this.#orphans.values(), ...this.#pending.values()];
+    this.#pending.clear();
+    this.#orphans.clear();
+    this.#online = false;
+    this.#loss = error;
+    for (const call of pending) {
+      const { message } = call.hooks;
+      call.detach();
+      call.entry = undefined;
+      if (kept && message) this.#orphans.set(message, call);
+      else this.#lose(call);
+    }
+  }
+
+  /** Whether messages may come back whose calls were made before the loss. */
+  get orphaned(): boolean {
+    return this.#orphans.size > 0;
+  }
+
+  /** Something happened in the outbox. */
+  heard({ n, t, entry, position = null, time = 0 }: WireOutboxChange): void {
+    for (const [message, call] of this.#orphans) {
+      if (entry?.id === message) call.entry = n;
+      if (call.entry !== n) continue;
+      const ended = entry?.error ? toError(entry.error) : ends[t] && RealtimeError.of(ends[t]);
+      if (!ended && t !== "acked") {
+        call.hooks.stored?.(true);
+        continue;
+      }
+      this.#orphans.delete(message);
+      if (ended) call.fail(ended);
+      else call.settle({ position, time, duplicate: false });
+    }
+  }
+
+  /** The storage has given what it has: what has not come back was never stored. */
+  opened(): void {
+    for (const [message, call] of this.#orphans) {
+      if (call.entry !== undefined) continue;
+      this.#orphans.delete(message);
+      this.#lose(call);
+    }
+  }
+
+  #lose({ hooks, sent, fail }: Pending): void {
+    const unknown = sent && !hooks.question;
+    const error = this.#loss as RealtimeError;
+    fail(unknown ? RealtimeError.of("outcome_unknown", error.message, error) : error);
+  }
+
   /** Rejects everything that is left. */
   end(error: RealtimeError): void {
-    const pending = [...this.#pending.values()];
+    const pending = [...this.#orphans.values(), ...this.#pending.values()];
     this.#pending.clear();
+    this.#orphans.clear();
     for (const call of pending) call.fail(error);
   }
 }

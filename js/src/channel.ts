@@ -172,7 +172,7 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     if (this.#left) return Promise.reject(RealtimeError.of("unsubscribed", this.name));
-    return this.#home.calls.make(send, decode, signal);
+    return this.#home.calls.make(send, decode, signal, { question: true });
   }
 
   #deliver(event: AppChannelEvent): void {

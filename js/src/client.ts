@@ -8,7 +8,7 @@ import { asyncDispose } from "./dispose.js";
 import { Emitter } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
 import { Frames } from "./frames.js";
-import { compile, load, loaded, type Glue } from "./loader.js";
+import { compile, load, loaded, retire, type Glue } from "./loader.js";
 import {
   checkChannelName,
   flatten,
@@ -70,7 +70,10 @@ export class BaseClient {
       make: (glue, emit) => this.#make(glue, flat, emit),
       dispatch: (event) => this.#dispatch(event),
       loadFailed: (error) => this.#loadFailed(error),
-      died: (error) => this.#died(error),
+      died: (error, glue, last) => {
+        retire(glue);
+        this.#died(error, last);
+      },
     });
     const { storage = "memory", maxMessageBytes = 65_536, maxOutbox = 1024, maxOutboxBytes = 8_388_608 } = options;
     const keeps = storage !== "memory";
@@ -80,7 +83,7 @@ export class BaseClient {
     this.#frames = new Frames(this.#bridge, this.#registry);
     this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
     if (storage !== "memory") {
-      this.#storage = new StorageOrders(this.#bridge, storage === "durable" ? new IndexedDb() : storage);
+      this.#storage = new StorageOrders(this.#bridge, storage === "durable" ? new IndexedDb() : storage, () => this.#calls.opened());
     }
   }
 
@@ -115,6 +118,10 @@ export class BaseClient {
       const reason = frozen({ code: 1, text: "connect called" });
       this.#change({ status: "connecting", reason, attempt: 0, retryAt: null });
     }
+    this.#connect();
+  }
+
+  #connect(): void {
     this.#bridge.run((host) => {
       // The app may have changed its mind while the module was loading.
       if (this.#wanted && host.tell(CONNECT, "", "", 0, 0) < 0) this.#report(refusal(host));
@@ -217,7 +224,7 @@ export class BaseClient {
     // Stays for good: some implementations throw an error that nobody listens to.
     socket.onerror = (event: { message?: unknown }) => {
       const { message } = event;
-      if (typeof message === "string") this.#bridge.guard(() => this.#bridge.host?.tell(SOCKET_FAILED, message, "", conn, 0));
+      if (typeof message === "string" && this.#socket === socket) this.#bridge.guard(() => this.#bridge.host?.tell(SOCKET_FAILED, message, "", conn, 0));
     };
     this.#socket = socket;
     return socket;
@@ -263,6 +270,7 @@ export class BaseClient {
         this.#calls.stored(event.id, event.durably);
         break;
       case "outbox":
+        this.#calls.heard(event);
         this.outbox.heard(event);
         break;
       case "acked_lost": {
@@ -300,12 +308,15 @@ export class BaseClient {
         return;
       }
       case "disconnected":
+        // Given up by the server or a provider: nothing to take up again.
+        if (state.reason.code !== 2) this.#wanted = false;
         this.#rest(state.reason.code, state.reason.text);
     }
   }
 
   #change(state: ConnectionState): void {
     this.#state = frozen(state);
+    this.#calls.online = state.status === "connected";
     this.#emitter.emit("state", this.#state);
   }
 
@@ -320,8 +331,10 @@ export class BaseClient {
     this.#report(error);
   }
 
-  #died(error: RealtimeError): void {
+  /** The module's client is lost; another one takes up what was wanted, unless this death was the last. */
+  #died(error: RealtimeError, last: boolean): void {
     const socket = this.#socket;
+    this.#socket = undefined;
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       try {
@@ -330,7 +343,27 @@ export class BaseClient {
         // It was never open.
       }
     }
-    this.#end(error, () => this.#emitter.emit("fatal", error));
+    this.#calls.lost(error, this.#storage?.taken === true);
+    if (last) {
+      this.#end(error, () => this.#emitter.emit("fatal", error));
+      return;
+    }
+    if (this.#closing) {
+      this.#end(RealtimeError.of("closed"));
+      return;
+    }
+    this.#providers.stop();
+    if (this.#health !== "ok") {
+      this.#health = "ok";
+      this.#emitter.emit("health", "ok");
+    }
+    if (this.#wanted) {
+      const reason = frozen({ code: error.code, text: error.message });
+      this.#change({ status: "connecting", reason, attempt: 0, retryAt: null });
+    }
+    this.#report(error);
+    if (this.#wanted) this.#connect();
+    this.#registry.restart(error);
   }
 
   /** The end, by close or by a defect: everything pending is rejected and nothing follows. */

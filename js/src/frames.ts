@@ -160,6 +160,7 @@ const runLength = (records: readonly ChannelRecord[], pubs: readonly WirePublica
 
 const hand = (record: ChannelRecord, pub: WirePublication): void => {
   const message = toMessage(pub, record.epoch);
+  if (message.offset > 0) record.at = message;
   for (const member of record.members) member.deliver(message);
 };
 

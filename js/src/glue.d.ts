@@ -1,9 +1,13 @@
 // What the build generates: the module's glue, and the module itself as text (deflated, base64).
 
 declare module "#glue" {
-  export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
-  /** The text of the panic that just ended a call; empty: the trap was not a panic. */
-  export function panicText(): string;
+  /** Gives the glue of one more instance of the module. */
+  export default function make(): {
+    init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
+    /** The text of the panic that just ended a call; empty: the trap was not a panic. */
+    panicText(): string;
+    Host: typeof Host;
+  };
   export class Host {
     constructor(
       options: string,

@@ -1,20 +1,26 @@
-// Gets the WebAssembly module into this realm, once. Owns the memo and the errors of loading; does nothing
-// until it is asked, and may be asked again after a failure.
+// Gets the WebAssembly module into this realm, once, and an instance of it that all clients share, until one of them
+// dies. Owns the memo and the errors of loading; does nothing until it is asked, and may be asked again after a
+// failure.
 
-import init, { Host, panicText } from "#glue";
+import make from "#glue";
 import { RealtimeError } from "./errors.js";
 import type { LoadSource } from "./types.js";
 
-/** The module once it runs. Not the glue's whole namespace: what is not named here is not bundled. */
-const glue = { Host, panicText };
-export type Glue = typeof glue;
+/** The module once it runs. */
+export type Glue = ReturnType<typeof make>;
 
+let compiled: WebAssembly.Module | undefined;
 let running: Promise<Glue> | undefined;
 /** Set once the module runs: calls need not wait any more. */
 let ready: Glue | undefined;
 
 /** The module, if it runs already. */
 export const loaded = (): Glue | undefined => ready;
+
+/** A client has died in this instance: those made from here on get another one. */
+export const retire = (glue: Glue): void => {
+  if (ready === glue) running = ready = undefined;
+};
 
 /** Loads the module once; a failure is forgotten, so that the next call tries again. */
 export const load = (source: () => Promise<WebAssembly.Module>): Promise<Glue> => {
@@ -29,9 +35,10 @@ const start = async (source: () => Promise<WebAssembly.Module>): Promise<Glue> =
   if (typeof WebAssembly !== "object") {
     throw RealtimeError.of("unsupported", "there is no WebAssembly here");
   }
-  const module = await source();
+  compiled ??= await source();
+  const glue = make();
   try {
-    await init({ module_or_path: module });
+    await glue.init({ module_or_path: compiled });
   } catch (cause) {
     throw compileError(cause, "the module");
   }

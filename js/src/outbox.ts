@@ -134,7 +134,7 @@ export class Outbox {
       undo();
       if (this.#emitter.has("change") || !this.#seen) return;
       this.#seen = undefined;
-      this.#home.bridge.host?.tell(OBSERVE, "", "", 0, 0);
+      if (!this.#home.calls.orphaned) this.#home.bridge.host?.tell(OBSERVE, "", "", 0, 0);
     };
   }
 
@@ -153,9 +153,9 @@ export class Outbox {
   /** @internal A module's client was made, and its outbox is empty. */
   begun(host: Host): void {
     const seen = this.#seen;
+    if (seen || this.#home.calls.orphaned) host.tell(OBSERVE, "", "", 1, 0);
     if (!seen) return;
     this.#seen = new Map();
-    host.tell(OBSERVE, "", "", 1, 0);
     // Of a client that died before it: what it had stored comes back under the same ids.
     for (const entry of seen.values()) this.#emitter.emit("change", { type: "discarded", entry, position: null, time: 0 });
   }

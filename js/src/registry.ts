@@ -4,7 +4,7 @@
 import type { Bridge } from "./bridge.js";
 import { refusal } from "./calls.js";
 import { RealtimeError } from "./errors.js";
-import type { ServerChannelEvent, SubscriptionState } from "./types.js";
+import type { Position, ServerChannelEvent, SubscriptionState } from "./types.js";
 import { SUBSCRIBE, UNSUBSCRIBE } from "./verbs.generated.js";
 import {
   toChannelEvent,
@@ -45,6 +45,12 @@ export interface ChannelRecord {
   /** Replaced when it changes, so that a handle that comes during a delivery does not get it. */
   members: readonly Member[];
   readonly options: JoinOptions;
+  /** How each handle of the app joins. */
+  readonly joins: Set<() => void>;
+  /** The last message that was handed over, or that will never come. */
+  at: Position | undefined;
+  /** Where a client of the module that was built anew goes on. */
+  since: Position | undefined;
 }
 
 const joining: SubscriptionState = Object.freeze({
@@ -77,37 +83,49 @@ export class Registry {
       throw RealtimeError.of("options_conflict", name);
     }
     if (!record || record.members.length === 0) {
-      record = { name, key: undefined, epoch: "", state: joining, members: [], options };
+      const { epoch, offset } = options;
+      const since = epoch === undefined ? undefined : { epoch, offset };
+      record = { name, key: undefined, epoch: "", state: joining, members: [], options, joins: new Set(), at: since, since };
       this.#byName.set(name, record);
     }
     const joined = record;
     joined.members = [...joined.members, member];
     let handle: number | undefined;
     let left = false;
-    this.#bridge.run(
-      (host) => {
-        if (left) return;
-        const { token, data, flags, epoch, offset } = options;
-        const made = host.tell(SUBSCRIBE, name, `${token}\n${data}\n${epoch ?? ""}`, flags, offset);
-        if (made < 0) {
-          this.#refused(joined, refusal(host));
-          return;
-        }
-        handle = made;
-        const standing = JSON.parse(host.said()) as WireStanding;
-        const key = standing.key;
-        if (joined.key !== key) {
-          if (joined.key !== undefined) this.#byKey.delete(joined.key);
-          joined.key = key;
-          this.#byKey.set(key, joined);
-          this.#adopt(joined, standing);
-        }
-      },
-      (error) => this.#refused(joined, error),
-    );
+    const subscribe = (): void => {
+      handle = undefined;
+      this.#bridge.run(
+        (host) => {
+          if (left) return;
+          const { token, data, flags } = options;
+          const { epoch = "", offset = 0 } = joined.since ?? {};
+          const made = host.tell(SUBSCRIBE, name, `${token}\n${data}\n${epoch}`, flags, offset);
+          if (made < 0) {
+            this.#refused(joined, refusal(host));
+            return;
+          }
+          handle = made;
+          const standing = JSON.parse(host.said()) as WireStanding;
+          const key = standing.key;
+          if (joined.key !== key) {
+            if (joined.key !== undefined) this.#byKey.delete(joined.key);
+            joined.key = key;
+            this.#byKey.set(key, joined);
+            this.#adopt(joined, standing);
+          }
+        },
+        (error) => {
+          // Joined again by `restart`.
+          if (error.name !== "restarted") this.#refused(joined, error);
+        },
+      );
+    };
+    joined.joins.add(subscribe);
+    subscribe();
     const leave = (): void => {
       if (left) return;
       left = true;
+      joined.joins.delete(subscribe);
       joined.members = joined.members.filter((other) => other !== member);
       if (joined.members.length === 0) this.#forget(joined);
       const known = handle;
@@ -133,6 +151,8 @@ export class Registry {
       case "subscribed": {
         record.epoch = shown.position?.epoch ?? "";
         const { position, data, retention } = shown;
+        // What was missed follows, and moves it.
+        if (!shown.wasRecovering) record.at = position ?? undefined;
         this.#change(record, { status: "subscribed", position, data, retention });
         break;
       }
@@ -147,6 +167,10 @@ export class Registry {
         break;
       case "gap":
         record.epoch = shown.to.epoch;
+        record.at = shown.to.offset > 0 ? shown.to : undefined;
+        break;
+      case "message":
+        record.at = shown.offset > 0 ? shown : undefined;
         break;
       default:
     }
@@ -164,6 +188,26 @@ export class Registry {
 
   serverUnsubscribed(key: number): void {
     this.#server.delete(key);
+  }
+
+  /** The module's client was lost: every channel is joined again, behind the last message that the app got. */
+  restart(error: RealtimeError): void {
+    const reason = { code: error.code, text: error.message };
+    const served = [...this.#server.values()];
+    this.#server.clear();
+    this.#byKey.clear();
+    const records = [...this.#byName.values()];
+    for (const record of records) {
+      record.key = undefined;
+      this.#change(record, { status: "subscribing", reason });
+      for (const member of record.members) member.deliver({ type: "subscribing", reason });
+    }
+    // Nobody knows what is missed in these.
+    for (const { name } of served) this.#served({ channel: name, event: { type: "unsubscribed", reason } });
+    this.#bridge.run(() => {
+      for (const record of records) record.since = record.at;
+    });
+    for (const { joins } of records) for (const subscribe of [...joins]) subscribe();
   }
 
   /** The client is over: nothing follows on any handle. */

@@ -1,5 +1,5 @@
-// A module that panics: the client is dead and says so, everything pending is rejected, nothing enters it again,
-// others are not harmed.
+// A module that panics: nothing enters that instance again, everything that it alone knew is rejected, and the client
+// goes on with another one; the third time it is dead and says so. Others are not harmed.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -8,6 +8,7 @@ import test, { after } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { bundle } from "../scripts/build.mjs";
 import { silence } from "./support/server.mjs";
+import { Shelf, ShelfStorage } from "./support/shelf.mjs";
 import { client, quick, serve } from "./support/setup.mjs";
 import { connected, next, rejection, until, within } from "./support/waiting.mjs";
 
@@ -18,10 +19,99 @@ await bundle(join(js, "build", "wasm"), dist, join(js, "test", "support", "trapp
 const { RealtimeClient } = await import(pathToFileURL(join(dist, "index.js")));
 const server = await serve();
 
-test("a panic rejects what is pending, is told once with its text, and ends the client", async () => {
+test("after a panic the client is built anew: calls are told, channels go on without a hole, messages come once", async () => {
   const it = client(server, {}, RealtimeClient);
   it.connect();
   await connected(it);
+  const room = it.channel("chat:anew");
+  const heard = [];
+  room.on("message", ({ data }) => heard.push(data));
+  room.on("gap", (gap) => heard.push(gap));
+  const states = [];
+  room.on("state", ({ status }) => states.push(status));
+  const loop = room.messages();
+  await until(() => room.state.status === "subscribed", "the subscription");
+  server.publish("chat:anew", 1);
+  server.publish("chat:anew", 2);
+  await until(() => heard.length === 2, "the first messages");
+  const { session } = server;
+  const told = next(it, "error", ({ name }) => name === "restarted");
+  server.answers.rpc = silence;
+  const unanswered = rejection(it.rpc("echo", 1));
+  const asked = rejection(it.channel("chat:elsewhere").presence.get());
+  const sent = rejection(room.publish("sent"));
+  const trapped = rejection(it.rpc("test:panic"));
+  server.publish("chat:anew", 3, { quietly: true });
+  const queued = it.rpc("echo", "queued");
+  delete server.answers.rpc;
+  assert.equal((await trapped).name, "restarted");
+  assert.match((await trapped).message, /table of verbs/);
+  assert.equal((await unanswered).name, "outcome_unknown");
+  assert.equal((await sent).name, "outcome_unknown");
+  assert.deepEqual([(await asked).name, (await asked).retryable], ["restarted", true]);
+  assert.equal((await told).code, 48);
+  await until(() => !session.open, "the end of the dead client's socket");
+  assert.equal(await queued, "queued");
+  server.publish("chat:anew", 4);
+  await until(() => heard.length >= 5, "the rest");
+  // The one of unknown outcome has arrived.
+  assert.deepEqual(heard, [1, 2, 3, "sent", 4]);
+  for (const expected of [1, 2, 3, "sent", 4]) assert.equal((await loop.next()).value.data, expected);
+  assert.deepEqual(states.slice(-2), ["subscribing", "subscribed"]);
+  assert.equal(server.live.filter((other) => other.channels.has("chat:anew")).length, 1);
+  assert.equal(it.state.status, "connected");
+  const second = it.channel("chat:anew");
+  second.on("message", ({ data }) => heard.push(`second ${data}`));
+  server.publish("chat:anew", 5);
+  await until(() => heard.length >= 7, "both handles");
+  assert.deepEqual(heard.slice(5).sort(), [5, "second 5"]);
+  await room.leave();
+  await second.leave();
+  await until(() => server.session.commands.at(-1).verb === "unsubscribe", "the last handle's leave");
+});
+
+test("a client that was not connected is not after a panic either, and what was never sent says so", async () => {
+  const it = client(server, {}, RealtimeClient);
+  it.connect();
+  await connected(it);
+  it.disconnect();
+  const before = server.sessions.length;
+  const queued = rejection(it.channel("chat:x").publish("queued"));
+  assert.equal((await rejection(it.rpc("test:panic"))).name, "restarted");
+  assert.deepEqual([(await queued).name, (await queued).retryable], ["restarted", true]);
+  assert.equal(it.state.status, "disconnected");
+  it.connect();
+  assert.equal(await it.rpc("echo", "again"), "again");
+  assert.equal(server.sessions.length, before + 1);
+});
+
+test("what is in the storage outlives a panic, and so does the promise of it", async () => {
+  const shelf = new Shelf();
+  const it = client(server, { storage: new ShelfStorage(shelf), user: "ada" }, RealtimeClient);
+  const room = it.channel("chat:kept");
+  const sendings = [1, 2, 3].map((data) => room.publish(data));
+  assert.deepEqual(await Promise.all(sendings.map(({ stored }) => stored)), Array(3).fill({ durably: true }));
+  const early = room.publish(4);
+  assert.equal((await rejection(it.rpc("test:panic"))).name, "restarted");
+  const outcome = early.catch((error) => error.name);
+  it.connect();
+  const acks = await Promise.all(sendings);
+  assert.deepEqual(acks.map(({ duplicate }) => duplicate), [false, false, false]);
+  // It was on its way into the storage, and may have arrived there or not; but it is told.
+  const told = await within(outcome, "the end of the fourth");
+  const log = server.log("chat:kept").map(({ data }) => data);
+  assert.deepEqual(log, told === "restarted" ? [1, 2, 3] : [1, 2, 3, 4]);
+});
+
+test("the third panic within a minute rejects what is pending, is told once with its text, and ends the client", async () => {
+  const it = client(server, {}, RealtimeClient);
+  it.connect();
+  await connected(it);
+  for (const _ of [1, 2]) {
+    assert.equal((await rejection(it.rpc("test:panic"))).name, "restarted");
+    await connected(it);
+    assert.equal(await it.rpc("echo", "alive"), "alive");
+  }
   const { session } = server;
   const fatal = [];
   it.on("fatal", (error) => fatal.push(error));
@@ -32,7 +122,7 @@ test("a panic rejects what is pending, is told once with its text, and ends the 
   delete server.answers.rpc;
   assert.equal(trapped.name, "panicked");
   assert.match(trapped.message, /table of verbs/);
-  for (const error of await Promise.all(pending)) assert.equal(error.name, "panicked");
+  for (const error of await Promise.all(pending)) assert.equal(error.name, "outcome_unknown");
   assert.equal((await loop).name, "panicked");
   assert.equal(fatal.length, 1);
   assert.equal(it.state.status, "closed");
@@ -46,20 +136,39 @@ test("a panic inside a handler's call does not reach the handler's caller, and o
   const well = client(server, {}, RealtimeClient);
   well.connect();
   await connected(well);
+  const { session } = server;
   const it = client(server, {}, RealtimeClient);
   const room = it.channel("chat:y");
   let trapped;
   room.on("subscribed", () => {
-    trapped = rejection(it.rpc("test:panic"));
+    trapped ??= rejection(it.rpc("test:panic"));
   });
   it.connect();
-  const fatal = await next(it, "fatal");
-  assert.equal(fatal.name, "panicked");
-  assert.equal((await trapped).name, "panicked");
+  assert.equal((await next(it, "error")).name, "restarted");
+  assert.equal((await trapped).name, "restarted");
+  assert.equal(await it.rpc("echo", "again"), "again");
   assert.equal(await well.rpc("echo", "well"), "well");
+  assert.ok(session.open);
   const anew = client(server, {}, RealtimeClient);
   anew.connect();
   assert.equal(await anew.rpc("echo", "anew"), "anew");
+});
+
+test("a client that is closing when it panics is closed", async () => {
+  const it = client(server, {}, RealtimeClient);
+  it.connect();
+  await connected(it);
+  server.answers.rpc = silence;
+  const pending = rejection(it.rpc("echo", 1));
+  const closed = it.close({ flush: 5000 });
+  it.on("error", () => {});
+  it.channel("chat:z").publish(1).catch(() => {});
+  const trapped = rejection(it.rpc("test:panic"));
+  delete server.answers.rpc;
+  await within(closed, "the close");
+  assert.equal((await pending).name, "outcome_unknown");
+  assert.ok(await trapped);
+  assert.equal(it.state.status, "closed");
 });
 
 test("a thousand clients leave nothing behind", async () => {

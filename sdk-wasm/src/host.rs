@@ -8,6 +8,7 @@ use crate::{
     events,
     options::{Options, first_line, lines},
     page::Page,
+    panic::set_bell,
     socket::{Said, Socket},
     timer::Timer,
     verb::Verb,
@@ -52,7 +53,8 @@ struct Inner {
 #[wasm_bindgen]
 impl Host {
     /// A client that does nothing yet. `open(url, conn)` makes a socket and listens to its messages and errors;
-    /// `emit(text)` takes one event. Neither may throw, `open` apart: that counts as a socket that closed.
+    /// `emit(text)` takes one event, or an empty text when a callback of the browser has panicked: call nothing then
+    /// but [`abandon`](Self::abandon), and not from within. Neither may throw, `open` apart: that counts as a socket that closed.
     /// `document` is that of the page, if there is one.
     #[wasm_bindgen(constructor)]
     pub fn new(
@@ -302,22 +304,20 @@ impl Inner {
         core.handle_input(now, input);
     }
 
-    /// The browser says something.
-    fn overhear(self: &Rc<Self>, input: Input<'_>) {
-        if !self.abandoned.get() {
-            self.hear(input);
-            self.drain();
+    /// The browser says something; `None`: that it is time.
+    fn overhear(self: &Rc<Self>, input: Option<Input<'_>>) {
+        if self.abandoned.get() {
+            return;
         }
-    }
-
-    fn on_timeout(self: &Rc<Self>) {
-        self.timer.set(None);
-        if !self.abandoned.get() {
-            let (mut core, now) = self.enter();
-            core.handle_timeout(now);
-            drop(core);
-            self.drain();
+        let before = set_bell(Some(self.emit.clone()));
+        let (mut core, now) = self.enter();
+        match input {
+            Some(input) => core.handle_input(now, input),
+            None => core.handle_timeout(now),
         }
+        drop(core);
+        self.drain();
+        set_bell(before);
     }
 
     fn drain(self: &Rc<Self>) {
@@ -373,8 +373,11 @@ impl Inner {
     }
 
     fn emit(&self, text: &str) {
+        // What panics in there is seen by whoever called it.
+        let bell = set_bell(None);
         // The listener never throws; were it to, there would be nobody to tell.
         let _ = self.emit.call1(&JsValue::NULL, &JsValue::from_str(text));
+        set_bell(bell);
     }
 
     fn open(self: &Rc<Self>, conn: ConnId, url: &str) {
@@ -406,7 +409,7 @@ impl Inner {
             let weak = Rc::downgrade(self);
             let page = Page::watch(document, move |input| {
                 if let Some(inner) = weak.upgrade() {
-                    inner.overhear(input);
+                    inner.overhear(Some(input));
                 }
             });
             self.page.set(page);
@@ -425,7 +428,8 @@ impl Inner {
         let weak = Rc::downgrade(self);
         self.timer.set(Some(Timer::armed(self.clock.read().now, deadline.at, move || {
             if let Some(inner) = weak.upgrade() {
-                inner.on_timeout();
+                inner.timer.set(None);
+                inner.overhear(None);
             }
         })));
     }
@@ -434,7 +438,7 @@ impl Inner {
 fn on_socket(inner: &Weak<Inner>, conn: ConnId, said: Said) {
     let Some(inner) = inner.upgrade() else { return };
     match said {
-        Said::Opened => inner.overhear(Input::SocketOpened { conn }),
+        Said::Opened => inner.overhear(Some(Input::SocketOpened { conn })),
         Said::Closed { code, mut reason } => {
             let socket = inner.socket.borrow_mut().take_if(|socket| socket.conn() == conn);
             if let Some(socket) = socket
@@ -442,8 +446,7 @@ fn on_socket(inner: &Weak<Inner>, conn: ConnId, said: Said) {
             {
                 reason = socket.take_error();
             }
-            let input = Input::SocketClosed { conn, code, reason: &reason };
-            inner.overhear(input);
+            inner.overhear(Some(Input::SocketClosed { conn, code, reason: &reason }));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What is left of a panic: its text. The page's side asks for it when a call trapped, and declares the client
-//! dead; nothing here survives or restarts anything.
+//! What is left of a panic: its text, and a bell for those that no call of the page's side would see. It asks for the
+//! text then, and declares the client dead; nothing here survives or restarts anything.
 
 use homing_core::wire::json::encode_number;
 use std::cell::Cell;
@@ -7,6 +7,13 @@ use wasm_bindgen::prelude::*;
 
 thread_local! {
     static TEXT: Cell<String> = const { Cell::new(String::new()) };
+    /// Takes an empty text when the callback that runs panics.
+    static BELL: Cell<Option<js_sys::Function>> = const { Cell::new(None) };
+}
+
+/// The browser calls in: a panic rings, until the bell is set back to what it was.
+pub(crate) fn set_bell(bell: Option<js_sys::Function>) -> Option<js_sys::Function> {
+    BELL.replace(bell)
 }
 
 #[wasm_bindgen(start)]
@@ -22,6 +29,9 @@ fn start() {
         }
         text.push_str(info.payload_as_str().unwrap_or_default());
         let _ = TEXT.try_with(|slot| slot.set(text));
+        if let Some(bell) = set_bell(None) {
+            let _ = bell.call1(&JsValue::NULL, &JsValue::from_str(""));
+        }
     }));
 }
 

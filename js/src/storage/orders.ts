@@ -13,12 +13,19 @@ const PATIENCE = 5000;
 export class StorageOrders {
   readonly #bridge: Bridge;
   readonly #storage: Storage;
-  /** Whether the module has taken over what the open storage gave. */
+  readonly #opened: () => void;
   #taken = false;
 
-  constructor(bridge: Bridge, storage: Storage) {
+  /** `opened` is told when the module has heard what the storage has, or that it could not be opened. */
+  constructor(bridge: Bridge, storage: Storage, opened: () => void) {
     this.#bridge = bridge;
     this.#storage = storage;
+    this.#opened = opened;
+  }
+
+  /** Whether the module has taken over what the open storage gave. */
+  get taken(): boolean {
+    return this.#taken;
   }
 
   carryOut(order: WireStorage): void {
@@ -35,7 +42,7 @@ export class StorageOrders {
             void opened.then(() => tell(STORAGE_ADOPTED, flat(left))).catch(() => undefined);
           }),
         );
-        opened.then(
+        const told = opened.then(
           (records) => tell(STORAGE_OPENED, flat(records)),
           (error: unknown) => {
             // By name, so that an error made by another copy of the package counts too.
@@ -43,6 +50,9 @@ export class StorageOrders {
             tell(STORAGE_OPENED, "", textOf(error), table[future ? "storage_from_future" : "storage_failed"][0]);
           },
         );
+        void told.then(() => {
+          if (this.#bridge.host === ordering) this.#opened();
+        });
         break;
       }
       case "storage_write":

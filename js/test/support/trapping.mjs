@@ -1,19 +1,22 @@
 // The glue of the built module, with one addition: the procedure "test:panic" makes the module panic, by a verb
 // that it does not know. Stands in for "#glue" in the bundle that the tests of panics use.
 
-import init, { Host as Real, panicText } from "../../build/wasm/homing.js";
+import make from "../../build/wasm/homing.js";
 
-export { panicText };
-
-export default async (options) => {
-  const running = await init(options);
-  // By kind: the build gives the module's exports short names.
-  globalThis.homingMemory = Object.values(running).find((it) => it instanceof WebAssembly.Memory);
-  return running;
+export default () => {
+  const { init, Host: Real, panicText } = make();
+  return {
+    async init(options) {
+      const running = await init(options);
+      // By kind: the build gives the module's exports short names.
+      globalThis.homingMemory = Object.values(running).find((it) => it instanceof WebAssembly.Memory);
+      return running;
+    },
+    panicText,
+    Host: class extends Real {
+      tell(verb, one, two, number, offset) {
+        return super.tell(one === "test:panic" ? 99 : verb, one, two, number, offset);
+      }
+    },
+  };
 };
-
-export class Host extends Real {
-  tell(verb, one, two, number, offset) {
-    return super.tell(one === "test:panic" ? 99 : verb, one, two, number, offset);
-  }
-}
