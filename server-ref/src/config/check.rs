@@ -1,6 +1,6 @@
 //! What a single value cannot tell: settings that contradict each other, names that are taken.
 
-use super::{ChannelOptions, Config, ConfigError};
+use super::{Ack, ChannelOptions, Config, ConfigError};
 use crate::auth;
 use std::collections::BTreeSet;
 
@@ -43,6 +43,14 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if config.engine.call_timeout.millis() == 0 {
         return Err(ConfigError::invalid("engine.call_timeout", "must be above 0"));
+    }
+    let redis = &config.engine.redis;
+    if redis.ack == Ack::Replicated && redis.ack_replicas == 0 {
+        let reason = "must be at least 1 where engine.redis.ack is replicated";
+        return Err(ConfigError::invalid("engine.redis.ack_replicas", reason));
+    }
+    if redis.ack_timeout.millis() == 0 {
+        return Err(ConfigError::invalid("engine.redis.ack_timeout", "must be above 0"));
     }
     let window = config.engine.dedupe_window.millis();
     if window > 0 && window < 60_000 {

@@ -238,6 +238,19 @@ impl Default for Engine {
     }
 }
 
+/// What an ack promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// Redis has it.
+    #[default]
+    Appended,
+    /// Replicas have it.
+    Replicated,
+    /// It is on the disk.
+    Fsynced,
+}
+
 /// How Redis is reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -254,6 +267,15 @@ pub struct Redis {
     pub partitions: u16,
     /// Deadline of every call, and of connecting; default 4s.
     pub io_timeout: Span,
+    /// What is true of a message when its publisher gets the ack. `appended` (default): Redis has it in memory,
+    /// and a crash or failover may lose it. `replicated`: `ack_replicas` replicas have it in memory too.
+    /// `fsynced`: it is on the disk, of `ack_replicas` replicas too; needs Redis 7.2 with `appendonly yes`.
+    pub ack: Ack,
+    /// Replicas that must have a message before it is acked; default 1, with `fsynced` 0 may do.
+    pub ack_replicas: u32,
+    /// How long that may take; then the publish gets a temporary error, and a client with numbers asks again
+    /// until it holds. Default 1s.
+    pub ack_timeout: Span,
     /// How long the start waits for a Redis that is away; default 10s.
     pub start_timeout: Span,
 }
@@ -293,6 +315,9 @@ impl Default for Redis {
             password: None,
             partitions: 64,
             io_timeout: Span::seconds(4),
+            ack: Ack::Appended,
+            ack_replicas: 1,
+            ack_timeout: Span::seconds(1),
             start_timeout: Span::seconds(10),
         }
     }

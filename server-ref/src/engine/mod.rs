@@ -75,6 +75,10 @@ pub enum EngineError {
     /// No completion in time; the request may have been carried out all the same.
     #[error("no answer from the engine in time")]
     Deadline,
+    /// The publication is there, and not as safe in time as an ack promises: asking again under the same number
+    /// or key is told when it is.
+    #[error("published, and not as safe yet as an ack promises")]
+    Unconfirmed,
     /// The engine answered with something that it must not answer.
     #[error("the engine broke its contract: {0}")]
     Broken(&'static str),

@@ -20,7 +20,7 @@ use crate::{
     engine::{
         Engine,
         memory::Memory,
-        redis::{Redis, RedisConfig, RedisStartError},
+        redis::{Ack, Redis, RedisConfig, RedisStartError},
     },
     metrics::Metrics,
     node::{Node, Parts},
@@ -165,7 +165,14 @@ async fn engine(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Engin
 }
 
 fn redis(config: &config::Redis) -> RedisConfig {
+    let replicas = config.ack_replicas;
     RedisConfig {
+        ack: match config.ack {
+            config::Ack::Appended => Ack::Appended,
+            config::Ack::Replicated => Ack::Replicated { replicas },
+            config::Ack::Fsynced => Ack::Fsynced { replicas },
+        },
+        ack_timeout: Duration::from_millis(config.ack_timeout.millis()),
         prefix: config.prefix.clone(),
         partitions: config.partitions,
         deadline: Duration::from_millis(config.io_timeout.millis()),

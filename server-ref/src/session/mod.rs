@@ -109,7 +109,7 @@ impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Self {
         let retry_after = match error {
             EngineError::Away { retry_after } => u32::try_from(retry_after).unwrap_or(u32::MAX),
-            EngineError::Deadline | EngineError::Broken(_) => 0,
+            EngineError::Deadline | EngineError::Unconfirmed | EngineError::Broken(_) => 0,
         };
         Self { message: error.to_string().into(), retry_after, ..ErrorCode::Internal.into() }
     }

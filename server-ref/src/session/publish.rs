@@ -161,7 +161,8 @@ impl Session {
             }
             Ok(Err(not)) => self.refuse_number(id, not),
             Err(error) => {
-                self.has_lost_track |= is_numbered && !matches!(error, EngineError::Away { .. });
+                let is_settled = matches!(error, EngineError::Away { .. } | EngineError::Unconfirmed);
+                self.has_lost_track |= is_numbered && !is_settled;
                 self.refuse(id, error);
             }
         }

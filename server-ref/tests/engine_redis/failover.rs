@@ -13,31 +13,35 @@ use homing_server::engine::{
 use std::time::Duration;
 
 /// A primary, a replica that can be made to lag, and an engine that can be led from one to the other.
-struct Pair {
-    primary: RedisServer,
-    replica: RedisServer,
-    link: Relay,
+pub(crate) struct Pair {
+    pub(crate) primary: RedisServer,
+    pub(crate) replica: RedisServer,
+    pub(crate) link: Relay,
     front: Relay,
-    engine: Redis,
+    pub(crate) engine: Redis,
 }
 
 impl Pair {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::with(|config| config).await
+    }
+
+    pub(crate) async fn with(configure: impl FnOnce(RedisConfig) -> RedisConfig) -> Self {
         let (primary, replica) = (RedisServer::start().await, RedisServer::start().await);
         let link = Relay::before(primary.port()).await;
         replica.replicate(link.port()).await;
         let front = Relay::before(primary.port()).await;
-        let engine = Redis::connect(quick(front.url())).await.unwrap();
+        let engine = Redis::connect(configure(quick(front.url()))).await.unwrap();
         Self { primary, replica, link, front, engine }
     }
 
     /// What is written from now on does not reach the replica.
-    async fn lag(&self) {
+    pub(crate) async fn lag(&self) {
         self.replica.catch_up_with(&self.primary).await;
         self.link.blackhole();
     }
 
-    async fn fail_over(&self) {
+    pub(crate) async fn fail_over(&self) {
         self.replica.promote().await;
         self.front.switch_to(self.replica.port());
         wait_for(|| !self.engine.is_ready()).await;
@@ -45,16 +49,15 @@ impl Pair {
     }
 }
 
-async fn stamped(engine: &Redis, channel: &Channel, number_: u64) -> Result<Appended, NotAppended> {
-    let stamp = Stamp {
-        producer: "p".into(),
-        session: 1,
-        number: number_,
-        id: format!("id-{number_}").into(),
-        window: 600_000,
-    };
-    let append = Append { producer: Some(stamp), retention: MANY, ..number(channel, number_) };
-    engine.append(append).finish().await.unwrap()
+/// A message of a producer, whose id and text follow from its number.
+pub(crate) fn numbered(channel: &Channel, at: u64) -> Append {
+    let id = format!("id-{at}").into();
+    let stamp = Stamp { producer: "p".into(), session: 1, number: at, id, window: 600_000 };
+    Append { producer: Some(stamp), retention: MANY, ..number(channel, at) }
+}
+
+async fn stamped(engine: &Redis, channel: &Channel, at: u64) -> Result<Appended, NotAppended> {
+    engine.append(numbered(channel, at)).finish().await.unwrap()
 }
 
 async fn heard(engine: &Redis, channel: &Channel, at: Position) -> Page {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod acks;
 mod differential;
 #[path = "../engine_contract/mod.rs"]
 mod engine_contract;

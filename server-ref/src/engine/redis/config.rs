@@ -1,5 +1,6 @@
 //! What a Redis engine is told at its start, and why it may refuse to.
 
+use super::Ack;
 use std::{fmt, time::Duration};
 
 /// Where Redis is and how it is used. Nodes that share a Redis share `prefix` and `partitions`.
@@ -21,8 +22,12 @@ pub struct RedisConfig {
     pub retry_after: Duration,
     /// Bytes of a publication above which other nodes are told its place alone, and read it from the log.
     pub hint_bytes: usize,
-    /// Calls that may wait to be sent; further ones are refused.
+    /// Calls that may wait to be sent, and acks for what they promise; further ones are refused.
     pub queue: usize,
+    /// What an ack promises.
+    pub ack: Ack,
+    /// How long Redis may take to reach that; then the publisher gets a temporary error, and asks again.
+    pub ack_timeout: Duration,
 }
 
 impl RedisConfig {
@@ -39,6 +44,8 @@ impl RedisConfig {
             retry_after: Duration::from_secs(1),
             hint_bytes: 16 * 1024,
             queue: 16 * 1024,
+            ack: Ack::Appended,
+            ack_timeout: Duration::from_secs(1),
         }
     }
 
@@ -102,6 +109,12 @@ pub enum RedisStartError {
     Eviction {
         /// The policy found.
         policy: String,
+    },
+    /// It cannot say when something is on the disk.
+    #[error("acks cannot promise that messages are on the disk: {reason}")]
+    Fsync {
+        /// What is missing.
+        reason: String,
     },
     /// A cluster.
     #[error("Redis runs in cluster mode, which is not supported yet")]

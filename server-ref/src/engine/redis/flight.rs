@@ -33,7 +33,7 @@ impl Shared {
     /// Sends a call off, or fails it at once.
     pub(super) fn send(self: &Arc<Self>, partition: usize, job: Job) {
         let number = partition % self.lanes.len();
-        if !self.link.is_live() {
+        if !self.link.is_live() || self.acks.len() >= self.config.queue {
             return job.fail(self.away());
         }
         let mut lane = self.lanes[number].lock();
@@ -179,7 +179,7 @@ impl Flight {
             let mut forgotten = Vec::new();
             for (part, value) in parts.into_iter().zip(values) {
                 let Value::ServerError(error) = value else {
-                    part.settle(shared, value);
+                    part.settle(shared, live, value);
                     continue;
                 };
                 match answers::refusal(&error) {
@@ -219,11 +219,12 @@ impl Part {
         }
     }
 
-    fn settle(self, shared: &Shared, value: Value) {
+    fn settle(self, shared: &Arc<Shared>, live: &Arc<Live>, value: Value) {
         match self {
             Self::Ask(ask) => (ask.settle)(Ok(value)),
             Self::Appends(runs) => {
                 let mut answers = answers::Appends::new(value);
+                let mut held = Vec::new();
                 for run in runs {
                     let epoch = answers.as_mut().and_then(answers::Appends::epoch);
                     if let Some(epoch) = epoch.flatten() {
@@ -231,8 +232,15 @@ impl Part {
                     }
                     for (_, answer) in run.members {
                         let judged = epoch.and_then(|epoch| answers.as_mut()?.judged(epoch));
-                        reply(answer, judged.ok_or(EngineError::Broken(UNREADABLE)));
+                        match judged {
+                            None => reply(answer, Err(EngineError::Broken(UNREADABLE))),
+                            Some(judged) if live.acks.is_none() => reply(answer, Ok(judged)),
+                            Some(judged) => held.push((answer, judged)),
+                        }
                     }
+                }
+                if !held.is_empty() {
+                    shared.acks.hold(shared, live, held);
                 }
             }
         }

@@ -99,6 +99,11 @@ impl Keys {
         format!("{}:control", self.prefix)
     }
 
+    /// Written before a wait for replicas or the disk.
+    pub(super) fn ack(&self) -> String {
+        format!("{}:ack", self.prefix)
+    }
+
     pub(super) fn layout(&self) -> String {
         format!("{}:layout", self.prefix)
     }

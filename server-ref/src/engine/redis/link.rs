@@ -4,7 +4,7 @@
 //! behind that. On the first doubt (an error of the socket, an answer overdue, a Redis that became a replica)
 //! the connection is given up: calls fail fast until the supervisor has made another one.
 
-use super::{RedisConfig, RedisStartError, keys, keys::Keys, script::Script};
+use super::{Ack, RedisConfig, RedisStartError, keys, keys::Keys, script::Script};
 use parking_lot::RwLock;
 use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Value,
@@ -25,6 +25,8 @@ pub(super) struct Live {
     /// Names the data that this Redis holds, as far as it can be known: process and replication history.
     pub(super) generation: Box<str>,
     pub(super) hashes: Vec<String>,
+    /// Where acks are waited for, if they promise more than the append.
+    pub(super) acks: Option<MultiplexedConnection>,
     client_id: i64,
     lost: Arc<Notify>,
 }
@@ -89,6 +91,7 @@ pub(super) async fn open(
 pub(super) struct Link {
     client: Client,
     deadline: Duration,
+    ack: Ack,
     layout: (String, String),
     current: RwLock<Option<Arc<Live>>>,
 }
@@ -96,7 +99,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(client: Client, config: &RedisConfig, keys: &Keys) -> Self {
         let layout = (keys.layout(), format!("{} {}", keys::LAYOUT, config.partitions));
-        Self { client, deadline: config.deadline, layout, current: RwLock::new(None) }
+        Self { client, deadline: config.deadline, ack: config.ack, layout, current: RwLock::new(None) }
     }
 
     pub(super) fn current(&self) -> Option<Arc<Live>> {
@@ -134,7 +137,18 @@ impl Link {
         let lost = Arc::new(Notify::new());
         let mut connection = open(&self.client, Arc::clone(&lost), |_| {}).await?;
         let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
-        let generation = judge(&info)?;
+        let generation = judge(&info, self.ack)?;
+        let acks = match self.ack {
+            Ack::Appended => None,
+            Ack::Replicated { .. } | Ack::Fsynced { .. } => {
+                let mut acks = open(&self.client, Arc::clone(&lost), |_| {}).await?;
+                let info: String = redis::cmd("INFO").query_async(&mut acks).await?;
+                if judge(&info, self.ack)? != generation {
+                    return Err(NoLink::Away("two connections reach two servers".to_owned()));
+                }
+                Some(acks)
+            }
+        };
         let client_id: i64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
         if let Some(before) = before.filter(|before| before.generation == generation) {
             // Not allowed everywhere, and needless if the old socket is gone.
@@ -150,7 +164,7 @@ impl Link {
             return Err(NoLink::Refused(RedisStartError::Layout { found, wanted: wanted.clone() }));
         }
         let hashes = load(&mut connection).await?;
-        Ok(Arc::new(Live { connection, generation, hashes, client_id, lost }))
+        Ok(Arc::new(Live { connection, generation, hashes, acks, client_id, lost }))
     }
 }
 
@@ -181,15 +195,36 @@ pub(super) async fn load(connection: &mut MultiplexedConnection) -> redis::Redis
     loads.query_async(connection).await
 }
 
+/// Whether a Redis that tells this still has the replication history that is part of the generation.
+pub(super) fn has_history(generation: &str, info: &Value) -> bool {
+    let text = match info {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+        Value::VerbatimString { text, .. } => text,
+        _ => return false,
+    };
+    let id = text.lines().find_map(|line| line.strip_prefix("master_replid:"));
+    id.is_some_and(|id| id.get(..ID) == generation.get(ID..))
+}
+
 /// Judges what a Redis says of itself; answers the generation of its data.
-fn judge(info: &str) -> Result<Box<str>, NoLink> {
+fn judge(info: &str, ack: Ack) -> Result<Box<str>, NoLink> {
     let facts: HashMap<&str, &str> =
         info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
     let fact = |name: &str| facts.get(name).copied().unwrap_or("");
     let version = fact("redis_version");
-    let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
-    if major.is_some_and(|major| major < 7) {
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    let numbers = numbers.next().map(|major| (major, numbers.next().unwrap_or(0)));
+    if numbers.is_some_and(|(major, _)| major < 7) {
         return Err(NoLink::Refused(RedisStartError::Version { found: version.to_owned() }));
+    }
+    if matches!(ack, Ack::Fsynced { .. }) {
+        let missing = |reason: String| Err(NoLink::Refused(RedisStartError::Fsync { reason }));
+        if numbers.is_some_and(|numbers| numbers < (7, 2)) {
+            return missing(format!("Redis {version} has no WAITAOF, version 7.2 or later does"));
+        }
+        if fact("aof_enabled") != "1" {
+            return missing("Redis writes no append-only file, set appendonly to yes".to_owned());
+        }
     }
     if fact("cluster_enabled") == "1" {
         return Err(NoLink::Refused(RedisStartError::Cluster));
@@ -216,6 +251,23 @@ mod tests {
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:0123456789abcdef\r\nmaxmemory_policy:noeviction\r\n\
                         loading:0\r\nrole:master\r\nmaster_replid:fedcba9876543210\r\ncluster_enabled:0\r\n";
+
+    fn judge(info: &str) -> Result<Box<str>, NoLink> {
+        super::judge(info, Ack::Appended)
+    }
+
+    #[test]
+    fn a_promise_of_the_disk_needs_a_redis_that_can_keep_it() {
+        let judge = |info: &str| super::judge(info, Ack::Fsynced { replicas: 0 });
+        let newer = INFO.replace("7.0.15", "7.2.0");
+        let refused = |info: &str| match judge(info) {
+            Err(NoLink::Refused(RedisStartError::Fsync { reason })) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(refused(INFO).contains("7.0.15 has no WAITAOF"));
+        assert!(refused(&newer).contains("appendonly"));
+        assert!(judge(&newer.replace("loading:0", "loading:0\r\naof_enabled:1")).is_ok());
+    }
 
     #[test]
     fn a_generation_names_process_and_history() {

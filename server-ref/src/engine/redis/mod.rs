@@ -4,6 +4,7 @@
 //! ([`topics`]). Both have a supervisor, and every call has a deadline: a Redis that is away is a typed,
 //! temporary error at once. Nothing is kept in the node that another node could not take over.
 
+mod acks;
 mod answers;
 mod config;
 mod flight;
@@ -18,6 +19,7 @@ use super::{
     Append, Appended, Call, Channel, Engine, EngineError, Epoch, Hint, Join, Joined, Leave, Left, Log, Map,
     NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
 };
+use acks::Acks;
 use bytes::Bytes;
 use flight::Lane;
 use foldhash::fast::RandomState;
@@ -44,6 +46,7 @@ use tokio::{
 };
 use topics::{Topics, Wishes};
 
+pub use acks::Ack;
 pub use config::{RedisConfig, RedisStartError};
 
 /// Flights that can be under way at the same time. One is best for group commit; a second one lets a call of
@@ -67,6 +70,7 @@ struct Shared {
     runtime: Handle,
     link: Link,
     lanes: Box<[Mutex<Lane>]>,
+    acks: Acks,
     /// The greatest epoch seen, in microseconds.
     seen: AtomicU64,
     flights: AtomicU64,
@@ -101,6 +105,7 @@ impl Redis {
             keys,
             runtime: Handle::current(),
             link,
+            acks: Acks::default(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
             seen: AtomicU64::new(0),
             flights: AtomicU64::new(0),
