@@ -10,7 +10,7 @@ use homing_server::engine::{
     Append, Appended, Channel, Engine, EngineError, Log, NotAppended, Page, Position, Reach, Read, Stamp,
     redis::{Redis, RedisConfig},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A primary, a replica that can be made to lag, and an engine that can be led from one to the other.
 pub(crate) struct Pair {
@@ -44,8 +44,16 @@ impl Pair {
     pub(crate) async fn fail_over(&self) {
         self.replica.promote().await;
         self.front.switch_to(self.replica.port());
-        wait_for(|| !self.engine.is_ready()).await;
-        ready(&self.engine).await;
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            assert!(Instant::now() < until, "the replica is not found");
+            let probe = channel("probe");
+            let read = self.engine.read(forwards(&probe, None, 0)).finish().await;
+            let heads: Vec<String> = self.replica.command(&["KEYS", &format!("*:head:{probe}")]).await;
+            if read.is_ok() && !heads.is_empty() {
+                return ready(&self.engine).await;
+            }
+        }
     }
 }
 
