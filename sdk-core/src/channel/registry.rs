@@ -8,6 +8,7 @@ use crate::{
     wire::{self, Text},
 };
 use alloc::{boxed::Box, vec::Vec};
+use core::slice::{Iter, IterMut};
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -38,11 +39,11 @@ impl Registry {
         self.table.get_mut(key)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Channel> {
+    pub(crate) fn iter(&self) -> Iter<'_, Box<Channel>> {
         self.table.values()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
+    pub(crate) fn iter_mut(&mut self) -> IterMut<'_, Box<Channel>> {
         self.table.values_mut()
     }
 

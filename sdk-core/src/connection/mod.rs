@@ -11,7 +11,7 @@ pub(crate) mod token;
 
 use crate::{
     Config, ConnId, ConnectionState, Duration, EndpointRequestId, Error, ErrorCode, Event, Instant, Output,
-    RealtimeClient, Reason, wire,
+    RealtimeClient, Reason, time::signed_millis, wire,
 };
 use alloc::{boxed::Box, vec::Vec};
 use heartbeat::Heartbeat;
@@ -169,9 +169,7 @@ impl RealtimeClient {
         };
         told.map_or_else(
             || self.wall_clock(),
-            |(time, at)| {
-                time.saturating_add(i64::try_from(self.now.since(at).as_millis()).unwrap_or(i64::MAX))
-            },
+            |(time, at)| time.saturating_add(signed_millis(self.now.since(at))),
         )
     }
 

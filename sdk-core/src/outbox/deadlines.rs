@@ -1,13 +1,13 @@
 //! What the outbox waits for, and until when: answers, pauses, and the age of what was never sent.
 
 use super::entry::{Entry, Stage};
-use crate::{Duration, Error, ErrorCode, Instant, RealtimeClient};
+use crate::{Duration, Error, ErrorCode, Instant, RealtimeClient, time::signed_millis};
 
 impl RealtimeClient {
     /// What was never sent and has waited too long.
     fn expiry(entry: &Entry, age: Duration) -> Option<i64> {
         let waits = !entry.was_sent() && matches!(entry.stage, Stage::Queued);
-        waits.then(|| entry.queued_at.saturating_add(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
+        waits.then(|| entry.queued_at.saturating_add(signed_millis(age)))
     }
 
     pub(crate) fn outbox_deadline(&self) -> Option<Instant> {

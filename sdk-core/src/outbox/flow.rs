@@ -9,6 +9,7 @@ use crate::{
     calls::Waiter,
     connection::Phase,
     storage::records,
+    time::signed_millis,
     wire::{self, Raw, Request},
 };
 use alloc::vec::Vec;
@@ -42,7 +43,7 @@ impl RealtimeClient {
         let Phase::Online(live) = &self.link.phase else { return };
         let doubtful = match live.dedupe_window {
             Some(window) => {
-                let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+                let window = signed_millis(window);
                 let margin = WINDOW_MARGIN_MILLIS.min(window / 10);
                 Some(self.server_clock().saturating_sub(window - margin))
             }

@@ -59,7 +59,7 @@ pub(crate) struct Producer {
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    entries: Table<EntryId, Box<Entry>>,
+    entries: Table<EntryId, Entry>,
     lanes: Table<LaneId, Lane>,
     producers: Table<ProducerKey, Producer>,
     /// Who numbers new messages; `None`: nobody yet.
@@ -108,7 +108,7 @@ impl Outbox {
         {
             lane.queue.push(id);
         }
-        self.entries.insert(id, Box::new(entry));
+        self.entries.insert(id, entry);
         id
     }
 
