@@ -137,7 +137,11 @@ fn position(epoch: &str, offset: f64) -> Option<Position> {
 fn records(text: &str) -> Option<Vec<Record>> {
     let texts = Raw::new(text).and_then(text_list).ok()?;
     let (pairs, _) = texts.as_chunks::<2>();
-    Some(pairs.iter().map(|[key, value]| ((&**key).into(), (&**value).into())).collect())
+    let mut records = Vec::new();
+    for [key, value] in pairs {
+        records.push(((&**key).into(), (&**value).into()));
+    }
+    Some(records)
 }
 
 fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOptions {

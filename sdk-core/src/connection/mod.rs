@@ -292,13 +292,17 @@ impl RealtimeClient {
                 most => self.config.repair_page.clamp(1, most),
             },
         }));
+        let mut capabilities: Vec<Box<str>> = Vec::new();
+        if let Some(homing) = homing {
+            for name in &homing.capabilities {
+                capabilities.push((&**name).into());
+            }
+        }
         self.set_state(ConnectionState::Connected(crate::Session {
             client: result.client.as_ref().into(),
             server: result.version.as_ref().into(),
             data: result.data.map(Into::into),
-            capabilities: homing
-                .map(|homing| homing.capabilities.iter().map(|name| (&**name).into()).collect())
-                .unwrap_or_default(),
+            capabilities,
             user: homing.map(|homing| (&*homing.user).into()).unwrap_or_default(),
             max_message_bytes,
             dedupe_window,

@@ -190,7 +190,7 @@ impl RealtimeClient {
             return self.feed(lane);
         }
         let command = live.next_command();
-        entry.stage = Stage::Sending { command, deadline };
+        entry.stage = Stage::Sending { deadline };
         lane.arming -= 1;
         let producer = self.outbox.producers.get(lane.producer).filter(|_| live.dedupe_window.is_some());
         let publish = wire::Publish {
