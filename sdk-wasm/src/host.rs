@@ -259,6 +259,10 @@ impl Inner {
         let id = number as u32;
         let request = match verb {
             Verb::Connect => return core.connect(now).map(|()| 0),
+            Verb::Prefer => {
+                core.prefer_endpoint(now, number as usize);
+                return Ok(0);
+            }
             Verb::Disconnect => {
                 core.disconnect(now);
                 return Ok(0);

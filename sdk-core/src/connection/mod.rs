@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) reason: Reason,
     pub(crate) endpoints: Vec<Box<str>>,
     endpoint: usize,
+    /// Where a first attempt begins.
+    preferred: usize,
     /// Failed attempts since the last connection that lasted.
     pub(crate) failures: u32,
     pub(crate) token: Box<str>,
@@ -111,6 +113,7 @@ impl Connection {
             reason,
             endpoints: config.endpoints.clone(),
             endpoint: 0,
+            preferred: 0,
             failures: 0,
             token: config.token.clone(),
             asked: None,
@@ -182,10 +185,22 @@ impl RealtimeClient {
 
     pub(crate) fn start(&mut self) {
         self.link.failures = 0;
-        self.link.endpoint = 0;
+        self.link.endpoint = self.link.preferred;
         self.link.renewed_at_once = false;
         self.link.reason = Reason::new(Reason::CONNECT_CALLED, "connect called");
         self.attempt();
+    }
+
+    /// The host knows the endpoint to begin with, by its place: attempts start there, and a connection over another
+    /// one moves there at once. Nothing is lost by it that a lost connection would not give back.
+    pub fn prefer_endpoint(&mut self, now: Instant, place: usize) {
+        self.advance_to(now);
+        self.link.preferred = place;
+        let moves = core::mem::replace(&mut self.link.endpoint, place) != place;
+        if moves && matches!(self.link.phase, Phase::Online(_)) {
+            let reason = Reason::new(Reason::ENDPOINT_CHANGED, "a better endpoint opens again");
+            self.lose(reason, Socket::Open, Again::AtOnce);
+        }
     }
 
     /// Begins an attempt: endpoints, then a token, then a socket.
