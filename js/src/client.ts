@@ -25,9 +25,7 @@ import { Registry, type JoinOptions } from "./registry.js";
 import type { CallOptions, ChannelSchema, ClientEvents, ConnectionState, Health, LoadSource, Undo } from "./types.js";
 import { IndexedDb } from "./storage/indexeddb.js";
 import { StorageOrders } from "./storage/orders.js";
-import { isStreamed, StreamedSocket } from "./streamed.js";
-import { remembered, Transports } from "./transports.js";
-import { CLOSE, CONNECT, DISCONNECT, PREFER, RPC, SEND, SOCKET_FAILED } from "./verbs.generated.js";
+import { CLOSE, CONNECT, DISCONNECT, RPC, SEND, SOCKET_FAILED } from "./verbs.generated.js";
 import { toError, type WireConnection, type WireEvent } from "./wire.js";
 
 /** How to close. */
@@ -53,10 +51,6 @@ export class BaseClient {
   readonly #frames: Frames;
   readonly #providers: Providers;
   readonly #storage: StorageOrders | undefined;
-  readonly #urls: readonly string[];
-  readonly #transports: Transports;
-  /** Where the socket at hand leads. */
-  #url = "";
   readonly #emitter = new Emitter<ClientEvents>((cause, type) => this.#handlerFailed(cause, type));
   #state: ConnectionState = frozen({ status: "disconnected", reason: frozen({ code: 0, text: "not connected yet" }) });
   #health: Health = "ok";
@@ -87,11 +81,6 @@ export class BaseClient {
     this.outbox = new Outbox({ bridge: this.#bridge, calls: this.#calls }, (cause, type) => this.#handlerFailed(cause, type));
     this.#registry = new Registry(this.#bridge, (event) => this.#emitter.emit("channel", event));
     this.#frames = new Frames(this.#bridge, this.#registry);
-    this.#urls = typeof endpoints === "function" ? [] : [endpoints].flat();
-    this.#transports = new Transports(this.#urls, options.upgradeAfter ?? 60_000, {
-      open: (url) => this.#socketTo(url),
-      opens: () => this.#bridge.run((host) => host.tell(PREFER, "", "", 0, 0)),
-    });
     this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
     if (storage !== "memory") {
       this.#storage = new StorageOrders(this.#bridge, storage === "durable" ? new IndexedDb() : storage, () => this.#calls.opened());
@@ -135,7 +124,6 @@ export class BaseClient {
   #connect(): void {
     this.#bridge.run((host) => {
       // The app may have changed its mind while the module was loading.
-      if (this.#wanted && this.#urls.length > 1) host.tell(PREFER, "", "", remembered(this.#urls), 0);
       if (this.#wanted && host.tell(CONNECT, "", "", 0, 0) < 0) this.#report(refusal(host));
     });
   }
@@ -224,8 +212,14 @@ export class BaseClient {
 
   /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */
   #open(url: string, conn: number): SocketLike {
-    const socket = this.#socketTo(url);
-    this.#url = url;
+    const { openSocket, WebSocket: Given } = this.#options;
+    const Socket = Given ?? (globalThis.WebSocket);
+    let socket: SocketLike;
+    try {
+      socket = openSocket ? openSocket(url) : new Socket(url);
+    } catch (thrown) {
+      throw thrown instanceof Error ? thrown : new Error(String(thrown));
+    }
     socket.onmessage = (event: { data: unknown }) => this.#frames.receive(conn, String(event.data));
     // Stays for good: some implementations throw an error that nobody listens to.
     socket.onerror = (event: { message?: unknown }) => {
@@ -234,17 +228,6 @@ export class BaseClient {
     };
     this.#socket = socket;
     return socket;
-  }
-
-  #socketTo(url: string): SocketLike {
-    const { openSocket, WebSocket: Given, EventSource } = this.#options;
-    try {
-      if (openSocket) return openSocket(url);
-      if (isStreamed(url)) return new StreamedSocket(url, EventSource);
-      return new (Given ?? globalThis.WebSocket)(url);
-    } catch (thrown) {
-      throw thrown instanceof Error ? thrown : new Error(String(thrown));
-    }
   }
 
   #dispatch(event: WireEvent): void {
@@ -313,13 +296,11 @@ export class BaseClient {
         return;
       case "connected": {
         const { client, user, server, data, capabilities, max, window } = state;
-        this.#transports.connected(this.#url);
         this.#change({ status: "connected", client, user, server, data, capabilities, maxMessageBytes: max, dedupeWindow: window });
         return;
       }
       case "connecting": {
         const { reason, attempt, wait } = state;
-        this.#transports.stop();
         const known = this.#state;
         // The first one was said when connect() was called.
         if (known.status === "connecting" && reason.code === 1 && known.reason.code === 1) return;
@@ -342,7 +323,6 @@ export class BaseClient {
   #rest(code: number, text: string): void {
     roots.delete(this);
     this.#providers.stop();
-    this.#transports.stop();
     this.#change({ status: "disconnected", reason: frozen({ code, text }) });
   }
 
@@ -393,7 +373,6 @@ export class BaseClient {
     roots.delete(this);
     this.#socket = undefined;
     this.#providers.stop();
-    this.#transports.stop();
     this.#calls.end(error);
     this.#bridge.end(error);
     this.#registry.end(error);

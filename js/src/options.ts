@@ -2,7 +2,6 @@
 
 import { RealtimeError } from "./errors.js";
 import { numbers } from "./options.generated.js";
-import type { EventSourceClass } from "./streamed.js";
 import type { Storage } from "./storage/storage.js";
 import type { LoadSource, Position } from "./types.js";
 
@@ -27,12 +26,7 @@ export interface ChannelTokenContext extends TokenContext {
   readonly channel: string;
 }
 
-/**
- * One address, several in order of preference, or a function that is asked before every attempt. The next one is tried
- * after one has failed to open. An address that begins with `http` leads around networks where WebSocket does not pass:
- * server-sent events where its path ends in `/sse`, else a streamed response; whenever such a one is used it is seen from
- * time to time whether the first address opens again.
- */
+/** One address, several in order of preference, or a function that is asked before every attempt. */
 export type Endpoints =
   | string
   | readonly string[]
@@ -70,13 +64,6 @@ export interface ClientOptions {
   storageTimeout?: number | undefined;
   /** The socket's class, where the environment has none: `ws` in Node 20. */
   WebSocket?: (new (url: string) => SocketLike) | undefined;
-  /**
-   * How long after connecting over HTTP it is seen whether the first address, a WebSocket's, opens; then the client moves
-   * there. Doubles from look to look, up to an hour. 60,000.
-   */
-  upgradeAfter?: number | undefined;
-  /** The class for addresses of server-sent events, where the environment has none. */
-  EventSource?: EventSourceClass | undefined;
   /** The socket's maker, in place of `WebSocket`. */
   openSocket?: ((url: string) => SocketLike) | undefined;
   /** Where the WebAssembly module comes from, in place of the entry's own. See `init`. */
@@ -152,7 +139,7 @@ export interface ChannelOptions {
 }
 
 const texts = ["token", "name", "version", "storageName", "user"] as const;
-const others = ["getToken", "data", "WebSocket", "EventSource", "openSocket", "upgradeAfter", "module", "storage", "resend"];
+const others = ["getToken", "data", "WebSocket", "openSocket", "module", "storage", "resend"];
 
 /** The client's options as the module reads them, behind the seed: texts in an order, an empty one is not set. */
 export type FlatOptions = readonly string[];
@@ -192,8 +179,8 @@ const checkEndpoints = (endpoints: string | readonly string[]): readonly string[
   const list = typeof endpoints === "string" ? [endpoints] : endpoints;
   if (list.length === 0) throw invalid("at least one url is needed");
   for (const url of list as readonly unknown[]) {
-    if (typeof url !== "string" || !/^(wss?|https?):\/\/\S+$/i.test(url)) {
-      throw invalid(`a url must begin with wss://, ws://, https:// or http://, not ${String(url)}`);
+    if (typeof url !== "string" || !/^wss?:\/\/\S+$/i.test(url)) {
+      throw invalid(`a url must begin with ws:// or wss://, not ${String(url)}`);
     }
   }
   return list;

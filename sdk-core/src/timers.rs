@@ -42,8 +42,7 @@ impl RealtimeClient {
         consider(Timer::Storage, self.storage.deadline());
         consider(Timer::Health, self.health_deadline());
         consider(Timer::Close, self.closing);
-        // Those who leave wait equally long, so the first one's is the next.
-        consider(Timer::SubscribeDeadline, self.channels.leaves.values().next().map(|deadline| **deadline));
+        consider(Timer::SubscribeDeadline, self.channels.leaves.values().min().copied());
         for channel in self.channels.iter() {
             consider(Timer::SubscribeDeadline, channel.join_deadline());
             consider(Timer::Resubscribe, channel.retry_deadline());

@@ -8,7 +8,6 @@ use crate::{
     wire::{self, Text},
 };
 use alloc::{boxed::Box, vec::Vec};
-use core::slice::{Iter, IterMut};
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -39,11 +38,11 @@ impl Registry {
         self.table.get_mut(key)
     }
 
-    pub(crate) fn iter(&self) -> Iter<'_, Box<Channel>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Channel> {
         self.table.values()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> IterMut<'_, Box<Channel>> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
         self.table.values_mut()
     }
 
@@ -116,10 +115,7 @@ impl Registry {
     /// Gives a handle back; answers with its channel if it still held one.
     pub(crate) fn release(&mut self, handle: HandleId) -> Option<ChannelKey> {
         let key = self.handles.remove(handle)?;
-        let handles = &mut self.table.get_mut(key)?.handles;
-        if let Some(at) = handles.iter().position(|other| *other == handle) {
-            handles.remove(at);
-        }
+        self.table.get_mut(key)?.handles.retain(|other| *other != handle);
         Some(key)
     }
 
@@ -130,15 +126,14 @@ impl Registry {
 
     /// For the connect command: what the server subscribed before, with the positions to continue from.
     pub(crate) fn server_side_positions(&self) -> Vec<(Text<'_>, wire::Subscribe<'_>)> {
-        let mut positions = Vec::new();
-        for channel in self.iter().filter(|channel| channel.server_side) {
-            if let Some(position) = &channel.position {
-                let wire::Since { offset, epoch } = position.since();
+        let server_side = self.iter().filter(|channel| channel.server_side);
+        server_side
+            .filter_map(|channel| {
+                let wire::Since { offset, epoch } = channel.position.as_ref()?.since();
                 let subscribe =
                     wire::Subscribe { recover: true, offset, epoch, ..wire::Subscribe::default() };
-                positions.push(((&*channel.name).into(), subscribe));
-            }
-        }
-        positions
+                Some(((&*channel.name).into(), subscribe))
+            })
+            .collect()
     }
 }

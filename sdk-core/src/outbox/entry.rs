@@ -78,7 +78,7 @@ pub enum OutboxChange {
     HandedOver,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stage {
     Queued,
     /// Its write is under way; it is sent when that is safe.
@@ -87,6 +87,7 @@ pub(crate) enum Stage {
         ticket: u32,
     },
     Sending {
+        command: u32,
         deadline: Instant,
     },
     Parked(Error),
