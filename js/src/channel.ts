@@ -6,9 +6,12 @@ import { dispose } from "./dispose.js";
 import { Emitter, type HandlerFailed } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
 import { readHistory } from "./history.js";
-import { Feed, iterate } from "./messages.js";
+import { Echo } from "./echo.js";
+import { Feed, iterate, standing } from "./messages.js";
 import { json } from "./options.js";
+import type { Outbox } from "./outbox.js";
 import type { ChannelRecord, JoinOptions, Member, Registry } from "./registry.js";
+import { Reload } from "./reload.js";
 import type {
   CallOptions,
   ChannelEvents,
@@ -20,6 +23,7 @@ import type {
   HistoryPage,
   MessageOf,
   MessagesOptions,
+  Position,
   PresenceStats,
   PublishOptions,
   Sending,
@@ -41,6 +45,9 @@ export interface Presence {
 export interface ChannelHome {
   readonly calls: Calls;
   readonly registry: Registry;
+  readonly outbox: Outbox;
+  /** Id of the connection; empty: there is none. */
+  readonly client: () => string;
   readonly failed: HandlerFailed;
   /** Throws once the client is over. */
   ensureUsable(): void;
@@ -62,10 +69,18 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
   #leave: (() => void) | undefined;
   #state: SubscriptionState = apart;
   #left = false;
+  readonly #manual: boolean;
+  /** With manual acks: the number of the last message that was acked. */
+  #acked = 0;
+  /** Numbers of what was handed out and is not processed, ascending. */
+  readonly #open = new Set<number>();
+  #reload: Reload | undefined;
+  readonly #echoes = new Set<Undo>();
 
   /** @internal Made by `client.channel()`. */
   constructor(name: string, home: ChannelHome, options: JoinOptions) {
     this.name = name;
+    this.#manual = options.manual;
     this.#home = home;
     this.#options = options;
     this.#emitter = new Emitter(home.failed);
@@ -85,6 +100,7 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
       },
       over: (error) => {
         this.#state = Object.freeze({ status: "unsubscribed", reason: { code: error.code, text: error.message } });
+        this.#quiet();
         this.#emitter.clear();
         // A loop ends as it would after leave(); only a defect is thrown into it.
         for (const feed of this.#feeds) feed.end(error.name === "closed" ? undefined : error);
@@ -101,6 +117,11 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
   /** Listens, and subscribes if this handle has not yet. A listener that is added twice is called once. */
   on<T extends keyof ChannelEvents<S> & string>(type: T, listener: (event: ChannelEvents<S>[T]) => unknown): Undo {
     this.#join();
+    if (type === "echo") {
+      const undo = this.#home.outbox.echo(this.name, listener as (message: ChannelMessage) => unknown);
+      this.#echoes.add(undo);
+      return undo;
+    }
     return this.#emitter.on(type, listener);
   }
 
@@ -113,7 +134,45 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
     const record = this.#record as ChannelRecord;
     const feed = new Feed<MessageOf<S>>(options.buffer ?? 1024, record);
     this.#feeds.add(feed);
-    return iterate(feed, options, (query) => this.history(query), () => this.#feeds.delete(feed));
+    const echo = options.echo ? new Echo<MessageOf<S>>() : undefined;
+    const mute =
+      echo &&
+      this.#home.outbox.echo(this.name, (message, added) => {
+        echo.heard(message as ChannelMessage<MessageOf<S>>, added, record.epoch !== "");
+        feed.wake();
+      });
+    const progress = this.#manual ? undefined : record.progress;
+    let at = progress?.seq ?? 0;
+    const floor = (): number => at;
+    progress?.readers.add(floor);
+    return iterate(feed, options, {
+      history: (query) => this.history(query),
+      echo,
+      client: this.#home.client,
+      shown: (item) => this.#shown(item),
+      done: (position) => {
+        if (!progress) return;
+        at = Math.max(at, progress.numberOf(position));
+        progress.stir();
+      },
+      release: () => {
+        progress?.flush();
+        progress?.readers.delete(floor);
+        mute?.();
+        this.#feeds.delete(feed);
+      },
+    });
+  }
+
+  /**
+   * The app has processed a durable channel up to this message, gap or position: after a reload it continues behind
+   * it. For handles with `ack: "manual"`; the others do it by themselves.
+   */
+  ack(at: ChannelMessage<MessageOf<S>> | ChannelGap | Position): void {
+    const progress = this.#record?.progress;
+    if (!progress || !this.#manual) return;
+    this.#acked = Math.max(this.#acked, progress.numberOf("type" in at ? standing(at) : at));
+    progress.stir();
   }
 
   /**
@@ -147,8 +206,10 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
 
   #end(): void {
     if (this.#left) return;
+    this.#record?.progress?.flush();
     this.#left = true;
     this.#state = apart;
+    this.#quiet();
     this.#emitter.clear();
     for (const feed of this.#feeds) feed.end();
     this.#feeds.clear();
@@ -164,6 +225,46 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
     this.#record = record;
     this.#leave = leave;
     this.#state = record.state;
+    const { progress } = record;
+    this.#acked = progress?.seq ?? 0;
+    progress?.readers.add(this.#floor);
+    const { reload } = this.#options;
+    if (!reload) return;
+    this.#reload = new Reload({
+      reload,
+      failed: (cause) => this.#home.failed(cause, "reload"),
+      hand: (item, seq) => this.#hand(item, seq),
+      hold: (seq) => this.#open.add(seq),
+      release: (seq) => this.#close(seq),
+    });
+  }
+
+  /** No echo and no reload any more. */
+  #quiet(): void {
+    this.#record?.progress?.readers.delete(this.#floor);
+    this.#reload?.end();
+    for (const undo of this.#echoes) undo();
+    this.#echoes.clear();
+  }
+
+  /** How far this handle's listeners are done. */
+  readonly #floor = (): number | undefined => {
+    for (const seq of this.#open) return seq - 1;
+    const reads = this.#emitter.has("message");
+    if (this.#manual) return reads || this.#feeds.size > 0 ? this.#acked : undefined;
+    return reads ? Infinity : undefined;
+  };
+
+  #close(seq: number): void {
+    this.#open.delete(seq);
+    this.#record?.progress?.stir();
+  }
+
+  /** With `ack`, where the app does it. */
+  #shown<T extends ChannelMessage<MessageOf<S>> | ChannelGap>(item: T): T {
+    if (!this.#manual) return item;
+    // Not enumerable: the message stays plain data.
+    return Object.defineProperty({ ...item }, "ack", { value: () => this.ack(item) });
   }
 
   #ask<T, R>(
@@ -178,14 +279,27 @@ export class Channel<S extends ChannelSchema = ChannelSchema> {
   #deliver(event: AppChannelEvent): void {
     if (this.#left) return;
     if (event.type === "message" || event.type === "gap") {
-      for (const feed of this.#feeds) feed.push(event as ChannelMessage<MessageOf<S>> | ChannelGap);
+      const seq = this.#record?.progress?.seq ?? 0;
+      if (this.#reload) this.#reload.take(event, seq);
+      else this.#hand(event, seq);
+      return;
     }
-    this.#emitter.emit(event.type, event as never);
+    this.#emitter.emit(event.type, event);
     if (event.type === "subscribed") for (const feed of this.#feeds) feed.wake();
     if (event.type === "unsubscribed") {
       const { code, text } = event.reason;
       for (const feed of this.#feeds) feed.end(new RealtimeError("unsubscribed", { code, detail: text }));
     }
+  }
+
+  #hand(event: ChannelMessage | ChannelGap, seq: number): void {
+    const item = event as ChannelMessage<MessageOf<S>> | ChannelGap;
+    for (const feed of this.#feeds) feed.push(item);
+    if (!this.#emitter.has(item.type)) return;
+    const promises = this.#emitter.emit(item.type, this.#shown(item));
+    if (!promises || this.#manual || !this.#record?.progress) return;
+    this.#open.add(seq);
+    void Promise.all(promises).then(() => this.#close(seq));
   }
 }
 

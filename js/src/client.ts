@@ -21,11 +21,13 @@ import {
 } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { Providers } from "./providers.js";
-import { Registry, type JoinOptions } from "./registry.js";
+import { DURABLE, Registry, type JoinOptions } from "./registry.js";
 import type { CallOptions, ChannelSchema, ClientEvents, ConnectionState, Health, LoadSource, Undo } from "./types.js";
 import { IndexedDb } from "./storage/indexeddb.js";
 import { StorageOrders } from "./storage/orders.js";
-import { CLOSE, CONNECT, DISCONNECT, RPC, SEND, SOCKET_FAILED } from "./verbs.generated.js";
+import { isStreamed, StreamedSocket } from "./streamed.js";
+import { remembered, Transports } from "./transports.js";
+import { CLOSE, CONNECT, DISCONNECT, PREFER, RPC, SEND, SOCKET_FAILED } from "./verbs.generated.js";
 import { toError, type WireConnection, type WireEvent } from "./wire.js";
 
 /** How to close. */
@@ -51,6 +53,10 @@ export class BaseClient {
   readonly #frames: Frames;
   readonly #providers: Providers;
   readonly #storage: StorageOrders | undefined;
+  readonly #urls: readonly string[];
+  readonly #transports: Transports;
+  /** Where the socket at hand leads. */
+  #url = "";
   readonly #emitter = new Emitter<ClientEvents>((cause, type) => this.#handlerFailed(cause, type));
   #state: ConnectionState = frozen({ status: "disconnected", reason: frozen({ code: 0, text: "not connected yet" }) });
   #health: Health = "ok";
@@ -81,6 +87,11 @@ export class BaseClient {
     this.outbox = new Outbox({ bridge: this.#bridge, calls: this.#calls }, (cause, type) => this.#handlerFailed(cause, type));
     this.#registry = new Registry(this.#bridge, (event) => this.#emitter.emit("channel", event));
     this.#frames = new Frames(this.#bridge, this.#registry);
+    this.#urls = typeof endpoints === "function" ? [] : [endpoints].flat();
+    this.#transports = new Transports(this.#urls, options.upgradeAfter ?? 60_000, {
+      open: (url) => this.#socketTo(url),
+      opens: () => this.#bridge.run((host) => host.tell(PREFER, "", "", 0, 0)),
+    });
     this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
     if (storage !== "memory") {
       this.#storage = new StorageOrders(this.#bridge, storage === "durable" ? new IndexedDb() : storage, () => this.#calls.opened());
@@ -124,6 +135,7 @@ export class BaseClient {
   #connect(): void {
     this.#bridge.run((host) => {
       // The app may have changed its mind while the module was loading.
+      if (this.#wanted && this.#urls.length > 1) host.tell(PREFER, "", "", remembered(this.#urls), 0);
       if (this.#wanted && host.tell(CONNECT, "", "", 0, 0) < 0) this.#report(refusal(host));
     });
   }
@@ -142,7 +154,10 @@ export class BaseClient {
       this.#closed = resolve;
       if (this.#over) resolve();
       else if (!this.#bridge.host) this.#end(RealtimeError.of("closed"));
-      else this.#bridge.run((host) => host.tell(CLOSE, "", "", options.flush ?? 0, options.forget ? 1 : 0));
+      else {
+        this.#registry.flush();
+        this.#bridge.run((host) => host.tell(CLOSE, "", "", options.flush ?? 0, options.forget ? 1 : 0));
+      }
     });
     return this.#closing;
   }
@@ -173,7 +188,10 @@ export class BaseClient {
         (options.positioned ? 2 : 0) |
         (options.recoverable ? 4 : 0) |
         (options.joinLeave ? 8 : 0) |
-        (options.recovery === "cache" ? 16 : 0),
+        (options.recovery === "cache" ? 16 : 0) |
+        (options.durable ? DURABLE : 0),
+      manual: options.ack === "manual",
+      reload: options.reload,
       epoch: since?.epoch,
       offset: since?.offset ?? 0,
       provider: getToken,
@@ -183,6 +201,8 @@ export class BaseClient {
       {
         calls: this.#calls,
         registry: this.#registry,
+        outbox: this.outbox,
+        client: () => (this.#state.status === "connected" ? this.#state.client : ""),
         failed: (cause, type) => this.#handlerFailed(cause, type),
         ensureUsable: () => this.#ensureUsable(),
       },
@@ -212,14 +232,8 @@ export class BaseClient {
 
   /** Called by the module, which holds no borrow; it owns the socket from here on, frames apart. */
   #open(url: string, conn: number): SocketLike {
-    const { openSocket, WebSocket: Given } = this.#options;
-    const Socket = Given ?? (globalThis.WebSocket);
-    let socket: SocketLike;
-    try {
-      socket = openSocket ? openSocket(url) : new Socket(url);
-    } catch (thrown) {
-      throw thrown instanceof Error ? thrown : new Error(String(thrown));
-    }
+    const socket = this.#socketTo(url);
+    this.#url = url;
     socket.onmessage = (event: { data: unknown }) => this.#frames.receive(conn, String(event.data));
     // Stays for good: some implementations throw an error that nobody listens to.
     socket.onerror = (event: { message?: unknown }) => {
@@ -228,6 +242,17 @@ export class BaseClient {
     };
     this.#socket = socket;
     return socket;
+  }
+
+  #socketTo(url: string): SocketLike {
+    const { openSocket, WebSocket: Given, EventSource } = this.#options;
+    try {
+      if (openSocket) return openSocket(url);
+      if (isStreamed(url)) return new StreamedSocket(url, EventSource);
+      return new (Given ?? globalThis.WebSocket)(url);
+    } catch (thrown) {
+      throw thrown instanceof Error ? thrown : new Error(String(thrown));
+    }
   }
 
   #dispatch(event: WireEvent): void {
@@ -296,11 +321,13 @@ export class BaseClient {
         return;
       case "connected": {
         const { client, user, server, data, capabilities, max, window } = state;
+        this.#transports.connected(this.#url);
         this.#change({ status: "connected", client, user, server, data, capabilities, maxMessageBytes: max, dedupeWindow: window });
         return;
       }
       case "connecting": {
         const { reason, attempt, wait } = state;
+        this.#transports.stop();
         const known = this.#state;
         // The first one was said when connect() was called.
         if (known.status === "connecting" && reason.code === 1 && known.reason.code === 1) return;
@@ -323,6 +350,7 @@ export class BaseClient {
   #rest(code: number, text: string): void {
     roots.delete(this);
     this.#providers.stop();
+    this.#transports.stop();
     this.#change({ status: "disconnected", reason: frozen({ code, text }) });
   }
 
@@ -373,7 +401,9 @@ export class BaseClient {
     roots.delete(this);
     this.#socket = undefined;
     this.#providers.stop();
+    this.#transports.stop();
     this.#calls.end(error);
+    this.outbox.end();
     this.#bridge.end(error);
     this.#registry.end(error);
     this.#change({ status: "closed", reason: frozen({ code: error.code, text: error.message }) });

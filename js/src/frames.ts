@@ -161,6 +161,7 @@ const runLength = (records: readonly ChannelRecord[], pubs: readonly WirePublica
 const hand = (record: ChannelRecord, pub: WirePublication): void => {
   const message = toMessage(pub, record.epoch);
   if (message.offset > 0) record.at = message;
+  record.progress?.handed(message.epoch, message.offset);
   for (const member of record.members) member.deliver(message);
 };
 

@@ -1,6 +1,7 @@
 // Iterating over a channel: history joined to live without a hole, through a buffer that is bounded. What does
 // not fit is read from history later, or told as one gap. Owns order and the absence of duplicates in the loop.
 
+import type { Echo } from "./echo.js";
 import { RealtimeError } from "./errors.js";
 import type { ChannelRecord } from "./registry.js";
 import type { ChannelGap, ChannelMessage, HistoryOptions, HistoryPage, MessagesOptions, Position } from "./types.js";
@@ -12,6 +13,28 @@ type History<M> = (query: HistoryOptions) => Promise<HistoryPage<M>>;
 const PAGE = 200;
 /** Wait before a page is asked for again after a failure that may pass, in milliseconds. */
 const RETRY = 1000;
+
+/** What a loop has around it. */
+export interface LoopHome<M> {
+  history: History<M>;
+  /** Its client's own messages, where it shows them. */
+  readonly echo: Echo<M> | undefined;
+  /** Id of the connection. */
+  client(): string;
+  /** How an item is yielded. */
+  shown<T extends Item<M>>(item: T): T;
+  /** The app has asked for what follows this one. */
+  done(position: Position): void;
+  release(): void;
+}
+
+/** Where a channel stands behind an item. */
+export const standing = (item: ChannelMessage | ChannelGap): Position => {
+  if (item.type === "message") return item;
+  const { from, to, reason } = item;
+  // The log ends before the gap, and counts on from there.
+  return reason === "rewound" ? { epoch: from.epoch, offset: from.offset - 1 } : to;
+};
 
 /** What a loop has not taken yet. */
 export class Feed<M> {
@@ -35,8 +58,9 @@ export class Feed<M> {
   }
 
   push(item: Item<M>): void {
+    const { epoch, offset } = standing(item);
     if (this.#missed || this.#items.length - this.#from >= this.#limit) {
-      this.#missed = item.type === "gap" ? item.to : { epoch: item.epoch, offset: item.offset };
+      this.#missed = { epoch, offset };
     } else {
       this.#items.push(item);
     }
@@ -78,14 +102,19 @@ export class Feed<M> {
     const wake = (): void => this.wake();
     signal?.addEventListener("abort", wake);
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
+      const other = this.#wake;
+      this.#wake = () => {
+        other?.();
+        resolve();
+      };
       if (signal?.aborted || this.#ended) wake();
     });
     signal?.removeEventListener("abort", wake);
   }
 }
 
-const pause = (ms: number, signal: AbortSignal | undefined): Promise<void> =>
+/** Waits, no longer than the signal allows. */
+export const pause = (ms: number, signal: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
@@ -100,14 +129,13 @@ const pause = (ms: number, signal: AbortSignal | undefined): Promise<void> =>
 export const iterate = <M>(
   feed: Feed<M>,
   options: MessagesOptions,
-  history: History<M>,
-  release: () => void,
+  home: LoopHome<M>,
 ): AsyncGenerator<Item<M>, void, undefined> => {
-  const loop = run(feed, options, history, release);
+  const loop = run(feed, options, home);
   // A generator that was never started does not run its finally block; this one must let go all the same.
   const end = loop.return.bind(loop);
   loop.return = (value) => {
-    release();
+    home.release();
     feed.end();
     return end(value);
   };
@@ -117,23 +145,57 @@ export const iterate = <M>(
 async function* run<M>(
   feed: Feed<M>,
   options: MessagesOptions,
-  history: History<M>,
-  release: () => void,
+  home: LoopHome<M>,
 ): AsyncGenerator<Item<M>, void, undefined> {
   const { last = 0, signal } = options;
-  const read = new Reader(feed, history, signal);
+  const { echo } = home;
+  const read = new Reader(feed, home.history, signal);
+  const news = (item: Item<M>): Item<M> => {
+    if (item.type === "gap") echo?.skipped(item);
+    return home.shown(item.type === "message" && echo ? echo.met(item, home.client()) : item);
+  };
   try {
-    if (last > 0) for (const message of await read.newest(last)) yield message;
+    if (last > 0) {
+      const first: { page?: ChannelMessage<M>[]; failed?: unknown } = {};
+      const wake = (): void => feed.wake();
+      read
+        .newest(last)
+        .then(
+          (page) => (first.page = page),
+          (cause: unknown) => (first.failed = cause),
+        )
+        .then(wake, wake);
+      // One's own are there before the history is.
+      while (!first.page) {
+        signal?.throwIfAborted();
+        if ("failed" in first) throw first.failed;
+        // Nothing may lie between this look and the wait.
+        if (echo?.stirred) yield* echo.drain(read.at);
+        else await feed.wait(signal);
+      }
+      for (const message of first.page) {
+        yield news(message);
+        home.done(message);
+      }
+    }
     for (;;) {
       signal?.throwIfAborted();
-      for (let item = feed.shift(); item; item = feed.shift()) {
-        if (!read.passes(item)) continue;
-        yield item;
-        signal?.throwIfAborted();
+      if (echo?.stirred) {
+        yield* echo.drain(read.at);
+        continue;
+      }
+      const item = feed.shift();
+      if (item) {
+        if (read.passes(item)) yield news(item);
+        home.done(standing(item));
+        continue;
       }
       const missed = feed.takeMissed();
       if (missed) {
-        yield* read.catchUp(missed);
+        for await (const found of read.catchUp(missed)) {
+          yield news(found);
+          home.done(standing(found));
+        }
         continue;
       }
       if (feed.ended) {
@@ -143,7 +205,7 @@ async function* run<M>(
       await feed.wait(signal);
     }
   } finally {
-    release();
+    home.release();
   }
 }
 
@@ -153,7 +215,7 @@ class Reader<M> {
   readonly #history: History<M>;
   readonly #signal: AbortSignal | undefined;
   /** The last one that was yielded; undefined: none yet. */
-  #at: Position | undefined;
+  at: Position | undefined;
 
   constructor(feed: Feed<M>, history: History<M>, signal: AbortSignal | undefined) {
     this.#feed = feed;
@@ -163,11 +225,12 @@ class Reader<M> {
 
   /** Whether an item is news; if so, the loop stands there. */
   passes(item: Item<M>): boolean {
-    const at = item.type === "gap" ? item.to : item;
-    if (at.offset === 0) return true;
-    const known = this.#at;
-    if (known && known.epoch === at.epoch && at.offset <= known.offset) return false;
-    this.#at = { epoch: at.epoch, offset: at.offset };
+    const at = standing(item);
+    const rewound = item.type === "gap" && item.reason === "rewound";
+    if (at.offset === 0 && !rewound) return true;
+    const known = this.at;
+    if (!rewound && known && known.epoch === at.epoch && at.offset <= known.offset) return false;
+    this.at = { epoch: at.epoch, offset: at.offset };
     return true;
   }
 
@@ -185,14 +248,14 @@ class Reader<M> {
       const messages = [...page.messages].reverse();
       // The page may end in newer messages than the channel had when it was subscribed: they come from here.
       const position = page.position;
-      if (position) this.#at = { epoch: position.epoch, offset: messages[messages.length - 1]?.offset ?? position.offset };
+      if (position) this.at = { epoch: position.epoch, offset: messages[messages.length - 1]?.offset ?? position.offset };
       return messages;
     }
   }
 
   /** Reads on from where the loop stands, at least up to `missed`; what is not there becomes one gap. */
   async *catchUp(missed: Position): AsyncGenerator<Item<M>, void, undefined> {
-    let from = this.#at;
+    let from = this.at;
     while (from && missed.offset > 0 && !this.#feed.ended) {
       let page: HistoryPage<M> | undefined;
       try {
@@ -213,13 +276,13 @@ class Reader<M> {
       for (const message of page.messages) {
         if (this.passes(message)) yield message;
       }
-      from = this.#at;
+      from = this.at;
       if (from && from.epoch === missed.epoch && from.offset >= missed.offset) return;
     }
-    const at = this.#at;
+    const at = this.at;
     if (at && at.epoch === missed.epoch && at.offset >= missed.offset && missed.offset > 0) return;
     const begin = at && missed.offset > 0 ? { epoch: at.epoch, offset: at.offset + 1 } : missed;
-    this.#at = missed.offset > 0 ? missed : at;
+    this.at = missed.offset > 0 ? missed : at;
     yield { type: "gap", from: begin, to: missed, reason: "lagged" };
   }
 

@@ -2,8 +2,9 @@
 
 import { RealtimeError } from "./errors.js";
 import { numbers } from "./options.generated.js";
+import type { EventSourceClass } from "./streamed.js";
 import type { Storage } from "./storage/storage.js";
-import type { LoadSource, Position } from "./types.js";
+import type { ChannelGap, LoadSource, Position, ReloadContext } from "./types.js";
 
 /** The part of a WebSocket that the client uses; the browser's, Node's and that of `ws` fit. */
 export interface SocketLike {
@@ -26,7 +27,12 @@ export interface ChannelTokenContext extends TokenContext {
   readonly channel: string;
 }
 
-/** One address, several in order of preference, or a function that is asked before every attempt. */
+/**
+ * One address, several in order of preference, or a function that is asked before every attempt. The next one is tried
+ * after one has failed to open. An address that begins with `http` leads around networks where WebSocket does not pass:
+ * server-sent events where its path ends in `/sse`, else a streamed response; whenever such a one is used it is seen from
+ * time to time whether the first address opens again.
+ */
 export type Endpoints =
   | string
   | readonly string[]
@@ -64,6 +70,13 @@ export interface ClientOptions {
   storageTimeout?: number | undefined;
   /** The socket's class, where the environment has none: `ws` in Node 20. */
   WebSocket?: (new (url: string) => SocketLike) | undefined;
+  /**
+   * How long after connecting over HTTP it is seen whether the first address, a WebSocket's, opens; then the client moves
+   * there. Doubles from look to look, up to an hour. 60,000.
+   */
+  upgradeAfter?: number | undefined;
+  /** The class for addresses of server-sent events, where the environment has none. */
+  EventSource?: EventSourceClass | undefined;
   /** The socket's maker, in place of `WebSocket`. */
   openSocket?: ((url: string) => SocketLike) | undefined;
   /** Where the WebAssembly module comes from, in place of the entry's own. See `init`. */
@@ -134,12 +147,24 @@ export interface ChannelOptions {
   joinLeave?: boolean | undefined;
   /** What recovery brings: everything that was missed, or the newest message only. "stream". */
   recovery?: "stream" | "cache" | undefined;
+  /**
+   * Continues after a reload of the page from the last message that the app has processed (with the client's option
+   * `storage`): up to which all promises of `message` listeners have settled, and all loops have asked for the next.
+   */
+  durable?: boolean | undefined;
+  /** Who says what is processed: the end of listeners and loops, or the app by `ack`. "auto". */
+  ack?: "auto" | "manual" | undefined;
+  /**
+   * Closes a gap with the app's own data. The position stands behind the gap already, and messages wait until it has
+   * finished; after a failure, which is told as `handler_failed`, it is called again.
+   */
+  reload?: ((gap: ChannelGap, context: ReloadContext) => unknown) | undefined;
   /** A position to continue from, kept by the app from an earlier run. */
   since?: Position | undefined;
 }
 
 const texts = ["token", "name", "version", "storageName", "user"] as const;
-const others = ["getToken", "data", "WebSocket", "openSocket", "module", "storage", "resend"];
+const others = ["getToken", "data", "WebSocket", "EventSource", "openSocket", "upgradeAfter", "module", "storage", "resend"];
 
 /** The client's options as the module reads them, behind the seed: texts in an order, an empty one is not set. */
 export type FlatOptions = readonly string[];
@@ -179,8 +204,8 @@ const checkEndpoints = (endpoints: string | readonly string[]): readonly string[
   const list = typeof endpoints === "string" ? [endpoints] : endpoints;
   if (list.length === 0) throw invalid("at least one url is needed");
   for (const url of list as readonly unknown[]) {
-    if (typeof url !== "string" || !/^wss?:\/\/\S+$/i.test(url)) {
-      throw invalid(`a url must begin with ws:// or wss://, not ${String(url)}`);
+    if (typeof url !== "string" || !/^(wss?|https?):\/\/\S+$/i.test(url)) {
+      throw invalid(`a url must begin with wss://, ws://, https:// or http://, not ${String(url)}`);
     }
   }
   return list;

@@ -97,6 +97,7 @@ interface OutboxHome {
 /** All messages that have not settled, of all channels. Reading never connects. */
 export class Outbox {
   readonly #home: OutboxHome;
+  readonly #failed: HandlerFailed;
   readonly #emitter: Emitter<{ change: OutboxChange }>;
   /** The picture, while somebody listens. */
   #seen: Map<number, OutboxEntry> | undefined;
@@ -104,6 +105,7 @@ export class Outbox {
   /** @internal */
   constructor(home: OutboxHome, failed: HandlerFailed) {
     this.#home = home;
+    this.#failed = failed;
     this.#emitter = new Emitter(failed);
   }
 
@@ -139,15 +141,30 @@ export class Outbox {
   }
 
   /** @internal One channel's messages, those that are there already included, as a reader of the channel sees them. */
-  echo(channel: string, listener: (message: ChannelMessage) => void): Undo {
-    const show = (change: OutboxChange): void => {
+  echo(channel: string, listener: (message: ChannelMessage, added: boolean) => unknown): Undo {
+    const emitter = new Emitter<{ echo: OutboxChange }>(this.#failed);
+    emitter.on("echo", (change) => {
       const message = change.entry.channel === channel && toEcho(change);
-      if (message) listener(message);
+      return message && listener(message, change.type === "added");
+    });
+    const undo = this.on("change", (change) => emitter.emit("echo", change));
+    const known = this.entries.map(({ id }) => id);
+    // No listener is called while it is being added.
+    queueMicrotask(() => {
+      for (const entry of this.entries) {
+        if (known.includes(entry.id)) emitter.emit("echo", { type: "added", entry, position: null, time: 0 });
+      }
+    });
+    return () => {
+      emitter.clear();
+      undo();
     };
-    const undo = this.on("change", show);
-    const known = this.entries;
-    for (const entry of known) show({ type: "added", entry, position: null, time: 0 });
-    return undo;
+  }
+
+  /** @internal The client is over. */
+  end(): void {
+    this.#emitter.clear();
+    this.#seen = undefined;
   }
 
   /** @internal A module's client was made, and its outbox is empty. */

@@ -4,8 +4,10 @@
 import type { Bridge } from "./bridge.js";
 import { refusal } from "./calls.js";
 import { RealtimeError } from "./errors.js";
-import type { Position, ServerChannelEvent, SubscriptionState } from "./types.js";
-import { SUBSCRIBE, UNSUBSCRIBE } from "./verbs.generated.js";
+import { standing } from "./messages.js";
+import { Progress } from "./progress.js";
+import type { ChannelGap, Position, ReloadContext, ServerChannelEvent, SubscriptionState } from "./types.js";
+import { PROCESSED, SUBSCRIBE, UNSUBSCRIBE } from "./verbs.generated.js";
 import {
   toChannelEvent,
   toError,
@@ -31,6 +33,10 @@ export interface JoinOptions {
   readonly flags: number;
   readonly epoch: string | undefined;
   readonly offset: number;
+  /** The app says what it has processed. */
+  readonly manual: boolean;
+  /** Closes a gap. */
+  readonly reload: ((gap: ChannelGap, context: ReloadContext) => unknown) | undefined;
   /** Asked for a token of the channel. */
   readonly provider: ((context: { channel: string; signal: AbortSignal }) => string | Promise<string>) | undefined;
 }
@@ -51,7 +57,12 @@ export interface ChannelRecord {
   at: Position | undefined;
   /** Where a client of the module that was built anew goes on. */
   since: Position | undefined;
+  /** How far the app has processed it; undefined: it is not durable. */
+  readonly progress: Progress | undefined;
 }
+
+/** The flag of a durable channel. */
+export const DURABLE = 32;
 
 const joining: SubscriptionState = Object.freeze({
   status: "subscribing",
@@ -85,7 +96,20 @@ export class Registry {
     if (!record || record.members.length === 0) {
       const { epoch, offset } = options;
       const since = epoch === undefined ? undefined : { epoch, offset };
-      record = { name, key: undefined, epoch: "", state: joining, members: [], options, joins: new Set(), at: since, since };
+      const progress = options.flags & DURABLE ? new Progress((position) => this.#processed(made, position)) : undefined;
+      const made: ChannelRecord = {
+        name,
+        key: undefined,
+        epoch: "",
+        state: joining,
+        members: [],
+        options,
+        joins: new Set(),
+        at: since,
+        since,
+        progress,
+      };
+      record = made;
       this.#byName.set(name, record);
     }
     const joined = record;
@@ -174,6 +198,10 @@ export class Registry {
         break;
       default:
     }
+    if (shown.type === "message" || shown.type === "gap") {
+      const { epoch, offset } = standing(shown);
+      record.progress?.handed(epoch, offset);
+    }
     for (const member of record.members) member.deliver(shown);
   }
 
@@ -208,6 +236,15 @@ export class Registry {
       for (const record of records) record.since = record.at;
     });
     for (const { joins } of records) for (const subscribe of [...joins]) subscribe();
+  }
+
+  /** Tells what was processed and not told yet. */
+  flush(): void {
+    for (const record of this.#byName.values()) record.progress?.flush();
+  }
+
+  #processed({ key }: ChannelRecord, { epoch, offset }: Position): void {
+    if (key !== undefined) this.#bridge.run((host) => host.tell(PROCESSED, epoch, "", key, offset));
   }
 
   /** The client is over: nothing follows on any handle. */

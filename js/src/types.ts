@@ -112,6 +112,8 @@ export interface ChannelMessage<M = unknown> {
   readonly info: ClientInfo | null;
   /** Text by key, where the publisher set some. */
   readonly tags: Readonly<Record<string, string>> | null;
+  /** With the channel's option `ack: "manual"`: it is processed, and everything before it. */
+  ack?(): void;
 }
 
 /**
@@ -123,6 +125,12 @@ export type MessageState = "pending" | "sent" | "failed" | "discarded";
 /** Why missed messages will not come. */
 export type GapReason = "retention" | "epoch_changed" | "rewound" | "history_unavailable" | "lagged";
 
+/** What `reload` is told beside the gap. */
+export interface ReloadContext {
+  /** Aborted when the handle is left or the client closed. */
+  readonly signal: AbortSignal;
+}
+
 /** A range of messages that will not come. Stands before anything newer. */
 export interface ChannelGap {
   readonly type: "gap";
@@ -131,6 +139,8 @@ export interface ChannelGap {
   /** The last one missed. */
   readonly to: Position;
   readonly reason: GapReason;
+  /** With the channel's option `ack: "manual"`: it is processed, and everything before it. */
+  ack?(): void;
 }
 
 /** What an app may declare of a channel; what is left out is unknown. */

@@ -52,6 +52,8 @@ export const DISCARD = 23;
 export const RETRY = 24;
 /** The app has processed the channel `number` up to (epoch `one`, `offset`). */
 export const PROCESSED = 25;
+/** Begins with the endpoint at place `number`; a connection over another one moves there at once. */
+export const PREFER = 26;
 /** The storage was opened and holds `one`, a JSON array of keys and values in turn; `number` not 0: it could not be, because of `two`, and this is the error's number. */
 export const STORAGE_OPENED = 30;
 /** What a dead instance left in the storage, like the records of the verb before. */

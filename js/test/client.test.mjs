@@ -44,7 +44,7 @@ test("connect works before the module has loaded, and state is said once per cha
 
 test("wrong options are named at once", () => {
   const cases = [
-    ["http://example.org", {}, /ws:\/\//],
+    ["ftp://example.org", {}, /ws:\/\//],
     [[], {}, /at least one url/],
     ["ws://a", { linger: -1 }, /linger/],
     ["ws://a", { lingers: 1 }, /lingers/],

@@ -195,13 +195,22 @@ impl RealtimeClient {
                 time: result.time,
                 duplicate: result.duplicate,
             }),
-            (Body::History(_), Outcome::History(result)) => Ok(Response::History {
-                messages: result.publications.iter().map(Message::from_wire).collect(),
-                position: (!result.epoch.is_empty()).then(|| Position::new(&result.epoch, result.offset)),
-            }),
-            (Body::Presence, Outcome::Presence(result)) => Ok(Response::Presence(
-                result.presence.iter().map(|(_, info)| ClientInfo::from_wire(info)).collect(),
-            )),
+            (Body::History(_), Outcome::History(result)) => {
+                let mut messages = Vec::new();
+                for publication in &result.publications {
+                    messages.push(Message::from_wire(publication));
+                }
+                let position =
+                    (!result.epoch.is_empty()).then(|| Position::new(&result.epoch, result.offset));
+                Ok(Response::History { messages, position })
+            }
+            (Body::Presence, Outcome::Presence(result)) => {
+                let mut members = Vec::new();
+                for (_, info) in &result.presence {
+                    members.push(ClientInfo::from_wire(info));
+                }
+                Ok(Response::Presence(members))
+            }
             (Body::PresenceStats, Outcome::PresenceStats(result)) => {
                 Ok(Response::PresenceStats { clients: result.num_clients, users: result.num_users })
             }

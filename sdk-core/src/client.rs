@@ -175,7 +175,9 @@ impl RealtimeClient {
 
     /// A close that waits ends with the last call.
     pub(crate) fn finish_close_if_settled(&mut self) {
-        let settled = self.calls.table.len() == 0 && self.outbox.is_quiet() && self.storage.is_quiet();
+        // Without a wish to connect nothing of the outbox can settle.
+        let quiet = self.outbox.is_quiet() || matches!(self.link.phase, Phase::Idle);
+        let settled = self.calls.table.len() == 0 && quiet && self.storage.is_quiet();
         if self.closing.is_some() && settled {
             self.finish_close();
         }

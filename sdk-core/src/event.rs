@@ -59,6 +59,8 @@ impl Reason {
     pub const UNSUBSCRIBE_CALLED: u32 = 5;
     /// The page went into the back/forward cache.
     pub const SUSPENDED: u32 = 6;
+    /// The client moves to a better endpoint.
+    pub const ENDPOINT_CHANGED: u32 = 7;
 
     pub(crate) fn new(code: u32, text: &str) -> Self {
         Self { code, text: text.into() }

@@ -45,7 +45,7 @@ impl Outbound {
         }
         json::encode_command(&Command { id, request }, &mut self.batch);
         if before > 0 && self.batch.len() > BATCH_BYTES {
-            let command = self.batch.split_off(before + 1);
+            let command = self.batch.get(before + 1..).unwrap_or_default().into();
             self.batch.truncate(before);
             self.flush();
             self.batch = command;

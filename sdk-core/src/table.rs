@@ -1,13 +1,16 @@
 //! A map as two sorted lists: small code, stable order, fast enough for the hundreds that a client holds. The
-//! keys lie apart so that all maps share one search.
+//! keys lie apart and the values in boxes, so that all maps share one search, one insertion and one removal.
 
-use alloc::vec::Vec;
-use core::marker::PhantomData;
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    marker::PhantomData,
+    slice::{Iter, IterMut},
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
     keys: Vec<u32>,
-    values: Vec<V>,
+    values: Vec<Box<V>>,
     key: PhantomData<K>,
 }
 
@@ -50,12 +53,12 @@ impl<K: Key, V> Table<K, V> {
         match self.find(key) {
             Ok(at) => {
                 if let Some(slot) = self.values.get_mut(at) {
-                    *slot = value;
+                    **slot = value;
                 }
             }
             Err(at) => {
                 self.keys.insert(at, key.to_number());
-                self.values.insert(at, value);
+                self.values.insert(at, Box::new(value));
             }
         }
     }
@@ -63,23 +66,23 @@ impl<K: Key, V> Table<K, V> {
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         let at = self.find(key).ok()?;
         self.keys.remove(at);
-        Some(self.values.remove(at))
+        Some(*self.values.remove(at))
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&V> {
-        self.values.get(self.find(key).ok()?)
+        self.values.get(self.find(key).ok()?).map(|value| &**value)
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
         let at = self.find(key).ok()?;
-        self.values.get_mut(at)
+        self.values.get_mut(at).map(|value| &mut **value)
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn values(&self) -> Iter<'_, Box<V>> {
         self.values.iter()
     }
 
-    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+    pub(crate) fn values_mut(&mut self) -> IterMut<'_, Box<V>> {
         self.values.iter_mut()
     }
 

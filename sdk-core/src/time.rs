@@ -29,13 +29,19 @@ impl Instant {
 impl core::ops::Add<Duration> for Instant {
     type Output = Self;
 
-    /// Not inlined: it stands in thirty places, and the arithmetic of durations is long.
+    /// Not inlined: it stands in thirty places.
     #[inline(never)]
     fn add(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(duration.as_secs().saturating_mul(1000))
-                .saturating_add(duration.subsec_millis().into()),
-        )
+        Self(self.0.saturating_add(millis(duration)))
     }
+}
+
+/// Whole milliseconds. What is reckoned with durations is reckoned in these: their own arithmetic is long.
+pub(crate) const fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
+}
+
+/// The same, for Unix times.
+pub(crate) fn signed_millis(duration: Duration) -> i64 {
+    i64::try_from(millis(duration)).unwrap_or(i64::MAX)
 }

@@ -42,7 +42,8 @@ impl RealtimeClient {
         consider(Timer::Storage, self.storage.deadline());
         consider(Timer::Health, self.health_deadline());
         consider(Timer::Close, self.closing);
-        consider(Timer::SubscribeDeadline, self.channels.leaves.values().min().copied());
+        // Those who leave wait equally long, so the first one's is the next.
+        consider(Timer::SubscribeDeadline, self.channels.leaves.values().next().map(|deadline| **deadline));
         for channel in self.channels.iter() {
             consider(Timer::SubscribeDeadline, channel.join_deadline());
             consider(Timer::Resubscribe, channel.retry_deadline());

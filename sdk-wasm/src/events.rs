@@ -206,11 +206,14 @@ pub(crate) fn retried(id: &str) -> String {
 /// How much is in the outbox, and what.
 pub(crate) fn outbox(core: &RealtimeClient, whole: bool) -> String {
     object(|object| {
-        let entries: Vec<OutboxEntry> = core.outbox().collect();
-        object.number("count", entries.len() as u64).number("bytes", core.outbox_bytes() as u64);
+        let (mut entries, mut oldest) = (Vec::new(), i64::MAX);
         // Retried ones stand behind older ones, so the oldest need not be the first.
-        let oldest = entries.iter().map(|entry| entry.queued_at).min().unwrap_or_default();
-        object.number("oldest", oldest.unsigned_abs());
+        for entry in core.outbox() {
+            oldest = oldest.min(entry.queued_at);
+            entries.push(entry);
+        }
+        object.number("count", entries.len() as u64).number("bytes", core.outbox_bytes() as u64);
+        object.number("oldest", if entries.is_empty() { 0 } else { oldest.unsigned_abs() });
         if whole {
             object.objects("entries", &entries, write_entry);
         }

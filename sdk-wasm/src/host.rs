@@ -4,6 +4,7 @@
 //! return, [`Host::drain`] carries out: so JavaScript knows the id of a call before it hears of its end.
 
 use crate::{
+    browser::{Function, Target},
     clock::{Clock, Reading},
     events,
     options::{Options, first_line, lines},
@@ -40,11 +41,11 @@ struct Inner {
     draining: Cell<bool>,
     /// A call has panicked: nothing enters the core any more, not even what is on its way.
     abandoned: Cell<bool>,
-    open: js_sys::Function,
-    emit: js_sys::Function,
+    open: Function,
+    emit: Function,
     /// `None` outside of a page.
-    document: Option<web_sys::Document>,
-    socket: RefCell<Option<Socket>>,
+    document: Option<Target>,
+    socket: Cell<Option<Rc<Socket>>>,
     timer: Cell<Option<Timer>>,
     page: Cell<Option<Page>>,
     said: Cell<String>,
@@ -57,13 +58,10 @@ impl Host {
     /// but [`abandon`](Self::abandon), and not from within. Neither may throw, `open` apart: that counts as a socket that closed.
     /// `document` is that of the page, if there is one.
     #[wasm_bindgen(constructor)]
-    pub fn new(
-        options: &str,
-        open: js_sys::Function,
-        emit: js_sys::Function,
-        document: Option<web_sys::Document>,
-    ) -> Self {
-        let Options { mut config, seed } = Options::read(options).expect("the page has checked the options");
+    pub fn new(options: &str, open: Function, emit: Function, document: Option<Target>) -> Self {
+        let Some(Options { mut config, seed }) = Options::read(options) else {
+            panic!("the page has not checked the options");
+        };
         let clock = Clock::start();
         let now = clock.read().now;
         config.started_at = clock.wall();
@@ -76,7 +74,7 @@ impl Host {
                 open,
                 emit,
                 document,
-                socket: RefCell::default(),
+                socket: Cell::default(),
                 timer: Cell::default(),
                 page: Cell::default(),
                 said: Cell::default(),
@@ -92,7 +90,7 @@ impl Host {
     /// Tells the core one thing; [`Verb`] says what and with which arguments. Calls give their id and
     /// subscriptions their handle; below zero: refused. [`said`](Self::said) has what more there is to say.
     pub fn tell(&self, verb: u32, one: &str, two: &str, number: f64, offset: f64) -> f64 {
-        let verb = Verb::from_number(verb).expect("the page has the same table of verbs");
+        let Some(verb) = Verb::from_number(verb) else { panic!("the page has another table of verbs") };
         self.inner.tell(verb, one, two, number, offset)
     }
 
@@ -118,7 +116,7 @@ impl Host {
         if inner.draining.get() {
             return 0;
         }
-        let mut core = inner.core.borrow_mut();
+        let mut core = inner.core();
         let now = inner.clock.glance();
         let first = offset as u64;
         for taken in 0..count {
@@ -139,7 +137,11 @@ fn position(epoch: &str, offset: f64) -> Option<Position> {
 fn records(text: &str) -> Option<Vec<Record>> {
     let texts = Raw::new(text).and_then(text_list).ok()?;
     let (pairs, _) = texts.as_chunks::<2>();
-    Some(pairs.iter().map(|[key, value]| ((&**key).into(), (&**value).into())).collect())
+    let mut records = Vec::new();
+    for [key, value] in pairs {
+        records.push(((&**key).into(), (&**value).into()));
+    }
+    Some(records)
 }
 
 fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOptions {
@@ -159,12 +161,35 @@ fn subscribe_options(mut text: &str, flags: u32, offset: f64) -> SubscribeOption
 }
 
 impl Inner {
+    /// The core, for one step. (The standard library's own panic would bring its formatting along.)
+    fn core(&self) -> RefMut<'_, RealtimeClient> {
+        match self.core.try_borrow_mut() {
+            Ok(core) => core,
+            Err(_) => panic!("a call came while another one was under way"),
+        }
+    }
+
+    fn take_socket(&self, conn: ConnId) -> Option<Rc<Socket>> {
+        let socket = self.socket.take();
+        if socket.as_ref().is_some_and(|socket| socket.conn() == conn) {
+            return socket;
+        }
+        self.socket.set(socket);
+        None
+    }
+
+    fn socket(&self, conn: ConnId) -> Option<Rc<Socket>> {
+        let socket = self.take_socket(conn)?;
+        self.socket.set(Some(socket.clone()));
+        Some(socket)
+    }
+
     /// The core and the time, to change it. A borrow that still stands is that of a call that panicked: the
     /// panic that follows here tells the page. Not inlined, nor is [`answer`](Self::answer): all exports share
     /// them.
     #[inline(never)]
     fn enter(&self) -> (RefMut<'_, RealtimeClient>, Instant) {
-        let mut core = self.core.borrow_mut();
+        let mut core = self.core();
         let Reading { now, slept } = self.clock.read();
         if slept {
             core.handle_input(now, Input::Resumed);
@@ -209,7 +234,7 @@ impl Inner {
             }
             Verb::Frame => Input::FrameReceived { conn: ConnId(id), text: one },
             Verb::SocketFailed => {
-                if let Some(socket) = self.socket.borrow().as_ref().filter(|socket| socket.conn().0 == id) {
+                if let Some(socket) = self.socket(ConnId(id)) {
                     socket.set_error(one.into());
                 }
                 return 0.0;
@@ -234,6 +259,10 @@ impl Inner {
         let id = number as u32;
         let request = match verb {
             Verb::Connect => return core.connect(now).map(|()| 0),
+            Verb::Prefer => {
+                core.prefer_endpoint(now, number as usize);
+                return Ok(0);
+            }
             Verb::Disconnect => {
                 core.disconnect(now);
                 return Ok(0);
@@ -325,7 +354,7 @@ impl Inner {
             return;
         }
         while !self.abandoned.get() {
-            let output = self.core.borrow_mut().poll_output();
+            let output = self.core().poll_output();
             match output {
                 Some(output) => self.carry_out(output),
                 None => {
@@ -341,13 +370,12 @@ impl Inner {
         match output {
             Output::OpenSocket { conn, url } => self.open(conn, &url),
             Output::SendFrame { conn, text } => {
-                if let Some(socket) = self.socket.borrow().as_ref().filter(|socket| socket.conn() == conn) {
+                if let Some(socket) = self.socket(conn) {
                     socket.send(&text);
                 }
             }
             Output::CloseSocket { conn, code, reason } => {
-                let socket = self.socket.borrow_mut().take_if(|socket| socket.conn() == conn);
-                if let Some(socket) = socket {
+                if let Some(socket) = self.take_socket(conn) {
                     socket.close(code, reason);
                 }
             }
@@ -359,7 +387,7 @@ impl Inner {
             Output::Storage(order) => self.emit(&events::storage(&order)),
             Output::Accepted { request, durably } => self.emit(&events::accepted(request, durably)),
             Output::Event(Event::Outbox { entry, change }) => {
-                let view = self.core.borrow().outbox_entry(entry);
+                let view = self.core().outbox_entry(entry);
                 self.emit(&events::outbox_changed(entry, &change, view.as_ref()));
             }
             Output::Event(event) => {
@@ -376,20 +404,19 @@ impl Inner {
         // What panics in there is seen by whoever called it.
         let bell = set_bell(None);
         // The listener never throws; were it to, there would be nobody to tell.
-        let _ = self.emit.call1(&JsValue::NULL, &JsValue::from_str(text));
+        let _ = self.emit.emit(&JsValue::NULL, text);
         set_bell(bell);
     }
 
     fn open(self: &Rc<Self>, conn: ConnId, url: &str) {
-        match self.open.call2(&JsValue::NULL, &JsValue::from_str(url), &JsValue::from(conn.0)) {
+        match self.open.open(&JsValue::NULL, url, conn.0) {
             Ok(made) => {
                 let weak = Rc::downgrade(self);
                 let socket = Socket::adopt(conn, made, move |said| on_socket(&weak, conn, said));
-                self.socket.replace(Some(socket));
+                self.socket.set(Some(Rc::new(socket)));
             }
             Err(thrown) => {
-                let reason = js_sys::Error::from(thrown).message();
-                let reason = reason.as_string().unwrap_or_default();
+                let reason = thrown.message().as_string().unwrap_or_default();
                 self.hear(Input::SocketClosed { conn, code: 0, reason: &reason });
             }
         }
@@ -418,7 +445,7 @@ impl Inner {
 
     /// Arms the timeout, if the one that is armed would come too late.
     fn arm(self: &Rc<Self>) {
-        let deadline = self.core.borrow().poll_timeout();
+        let deadline = self.core().poll_timeout();
         let armed = self.timer.take();
         let Some(deadline) = deadline else { return };
         if armed.as_ref().is_some_and(|timer| timer.serves(deadline.at)) {
@@ -440,8 +467,7 @@ fn on_socket(inner: &Weak<Inner>, conn: ConnId, said: Said) {
     match said {
         Said::Opened => inner.overhear(Some(Input::SocketOpened { conn })),
         Said::Closed { code, mut reason } => {
-            let socket = inner.socket.borrow_mut().take_if(|socket| socket.conn() == conn);
-            if let Some(socket) = socket
+            if let Some(socket) = inner.take_socket(conn)
                 && reason.is_empty()
             {
                 reason = socket.take_error();

@@ -8,6 +8,7 @@
 //! Events go out as one JSON text each (see [`events`]); payloads of hot messages never come in here at all:
 //! the page parses them and asks [`Host::advance`] whether they are next.
 
+mod browser;
 mod clock;
 mod events;
 mod host;
@@ -18,6 +19,7 @@ mod socket;
 mod timer;
 mod verb;
 
+pub use browser::{Function, Target};
 pub use host::Host;
 pub use options::NUMBERS;
 pub use panic::panic_text;

@@ -5,7 +5,7 @@
 
 use homing_core::{
     Config, Duration,
-    wire::{Raw, json::text_list},
+    wire::{Raw, Text, json::text_list},
 };
 
 pub(crate) struct Options {
@@ -79,7 +79,7 @@ impl Options {
                 *slot = (&**value).into();
             }
         }
-        set_numbers(&mut config, &mut numbers.iter().map(|value| &**value))?;
+        set_numbers(&mut config, &mut numbers.iter())?;
         Some(Self { config, seed: read_seed(seed)? })
     }
 }
@@ -89,7 +89,7 @@ fn given(text: &str) -> Option<Box<str>> {
 }
 
 /// In the order of [`NUMBERS`].
-fn set_numbers(config: &mut Config, values: &mut dyn Iterator<Item = &str>) -> Option<()> {
+fn set_numbers(config: &mut Config, values: &mut core::slice::Iter<'_, Text<'_>>) -> Option<()> {
     let mut number = || {
         let value = values.next()?;
         if value.is_empty() { Some(None) } else { value.parse::<u32>().ok().map(Some) }

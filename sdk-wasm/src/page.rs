@@ -2,39 +2,36 @@
 //! at all where there is no page (Node, workers). There is no unload handler: it would keep the page out of
 //! the back/forward cache. The document comes from JavaScript: looking for it from here costs more code.
 
+use crate::browser::{Event, Target};
 use homing_core::Input;
-use wasm_bindgen::{JsCast, prelude::*};
-use web_sys::{Document, Event, EventTarget, PageTransitionEvent, Window};
+use wasm_bindgen::prelude::*;
 
 const OF_WINDOW: [&str; 4] = ["pagehide", "pageshow", "online", "offline"];
 const OF_DOCUMENT: [&str; 2] = ["visibilitychange", "resume"];
 
 pub(crate) struct Page {
-    window: Window,
-    document: Document,
+    window: Target,
+    document: Target,
     listener: Closure<dyn Fn(Event)>,
 }
 
 impl Page {
     /// Listens; `None` where the document is in no window.
-    pub(crate) fn watch(document: &Document, said: impl Fn(Input<'static>) + 'static) -> Option<Self> {
-        let window = document.default_view()?;
-        let document = document.clone();
-        let seen = document.clone();
+    pub(crate) fn watch(document: &Target, said: impl Fn(Input<'static>) + 'static) -> Option<Self> {
+        let window = document.window()?;
+        let (document, seen) = (document.clone(), document.clone());
         let listener = Closure::<dyn Fn(Event)>::new(move |event: Event| {
             if let Some(input) = hint(&event, &seen) {
                 said(input);
             }
         });
         let page = Self { window, document, listener };
-        page.each(|target, name, listener| {
-            let _ = target.add_event_listener_with_callback(name, listener);
-        });
+        page.each(Target::listen);
         Some(page)
     }
 
-    fn each(&self, act: impl Fn(&EventTarget, &str, &js_sys::Function)) {
-        let listener = self.listener.as_ref().unchecked_ref();
+    fn each(&self, act: fn(&Target, &str, &JsValue)) {
+        let listener = self.listener.as_ref();
         for name in OF_WINDOW {
             act(&self.window, name, listener);
         }
@@ -46,17 +43,14 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        self.each(|target, name, listener| {
-            let _ = target.remove_event_listener_with_callback(name, listener);
-        });
+        self.each(Target::ignore);
     }
 }
 
-fn hint(event: &Event, document: &Document) -> Option<Input<'static>> {
-    let persisted = || event.unchecked_ref::<PageTransitionEvent>().persisted();
-    match event.type_().as_str() {
-        "pagehide" if persisted() => Some(Input::Suspended),
-        "pageshow" if persisted() => Some(Input::Resumed),
+fn hint(event: &Event, document: &Target) -> Option<Input<'static>> {
+    match event.kind().as_str() {
+        "pagehide" if event.persisted() => Some(Input::Suspended),
+        "pageshow" if event.persisted() => Some(Input::Resumed),
         "resume" => Some(Input::Resumed),
         "online" => Some(Input::Online),
         "offline" => Some(Input::Offline),

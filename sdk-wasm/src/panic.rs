@@ -1,6 +1,7 @@
 //! What is left of a panic: its text, and a bell for those that no call of the page's side would see. It asks for the
 //! text then, and declares the client dead; nothing here survives or restarts anything.
 
+use crate::browser::Function;
 use homing_core::wire::json::encode_number;
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
@@ -8,11 +9,11 @@ use wasm_bindgen::prelude::*;
 thread_local! {
     static TEXT: Cell<String> = const { Cell::new(String::new()) };
     /// Takes an empty text when the callback that runs panics.
-    static BELL: Cell<Option<js_sys::Function>> = const { Cell::new(None) };
+    static BELL: Cell<Option<Function>> = const { Cell::new(None) };
 }
 
 /// The browser calls in: a panic rings, until the bell is set back to what it was.
-pub(crate) fn set_bell(bell: Option<js_sys::Function>) -> Option<js_sys::Function> {
+pub(crate) fn set_bell(bell: Option<Function>) -> Option<Function> {
     BELL.replace(bell)
 }
 
@@ -30,7 +31,7 @@ fn start() {
         text.push_str(info.payload_as_str().unwrap_or_default());
         let _ = TEXT.try_with(|slot| slot.set(text));
         if let Some(bell) = set_bell(None) {
-            let _ = bell.call1(&JsValue::NULL, &JsValue::from_str(""));
+            let _ = bell.emit(&JsValue::NULL, "");
         }
     }));
 }

@@ -1,10 +1,10 @@
 //! One socket: made by the page's factory, owned here. Says opened and closed; its messages go to the page's
 //! own listener. A foreign implementation need not be an instance of anything.
 
+use crate::browser::{Event, WebSocket};
 use homing_core::ConnId;
 use std::cell::Cell;
-use wasm_bindgen::{JsCast, prelude::*};
-use web_sys::{CloseEvent, Event, WebSocket};
+use wasm_bindgen::prelude::*;
 
 /// What a socket says.
 pub(crate) enum Said {
@@ -22,18 +22,16 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Listens to what the factory made.
-    pub(crate) fn adopt(conn: ConnId, made: JsValue, said: impl Fn(Said) + 'static) -> Self {
-        let socket: WebSocket = made.unchecked_into();
+    pub(crate) fn adopt(conn: ConnId, socket: WebSocket, said: impl Fn(Said) + 'static) -> Self {
         let listener = Closure::<dyn Fn(Event)>::new(move |event: Event| {
-            if event.type_() == "open" {
+            if event.kind() == "open" {
                 said(Said::Opened);
             } else {
-                let event: CloseEvent = event.unchecked_into();
                 said(Said::Closed { code: event.code().into(), reason: event.reason() });
             }
         });
-        socket.set_onopen(Some(listener.as_ref().unchecked_ref()));
-        socket.set_onclose(Some(listener.as_ref().unchecked_ref()));
+        socket.set_onopen(listener.as_ref());
+        socket.set_onclose(listener.as_ref());
         Self { conn, socket, error: Cell::default(), _listener: listener }
     }
 
@@ -43,7 +41,7 @@ impl Socket {
 
     /// Hands a frame over. One that the socket refuses is lost with the socket, which says so by itself.
     pub(crate) fn send(&self, text: &str) {
-        let _ = self.socket.send_with_str(text);
+        let _ = self.socket.send(text);
     }
 
     pub(crate) fn set_error(&self, text: String) {
@@ -56,15 +54,15 @@ impl Socket {
 
     /// Stops listening, then closes. The error listener is the page's and stays: an implementation may throw
     /// an error that nobody listens to.
-    pub(crate) fn close(self, code: u16, reason: &str) {
+    pub(crate) fn close(&self, code: u16, reason: &str) {
         self.detach();
-        let _ = self.socket.close_with_code_and_reason(code, reason);
+        let _ = self.socket.close_with(code, reason);
     }
 
     fn detach(&self) {
-        self.socket.set_onopen(None);
-        self.socket.set_onclose(None);
-        self.socket.set_onmessage(None);
+        self.socket.set_onopen(&JsValue::NULL);
+        self.socket.set_onclose(&JsValue::NULL);
+        self.socket.set_onmessage(&JsValue::NULL);
     }
 }
 

@@ -1,28 +1,35 @@
 //! The one timeout. It is armed again only for an earlier deadline: one that moved away is met by an early
 //! wake-up, which the core ignores, so that a busy connection never touches the browser's timers.
 
-use gloo_timers::callback::Timeout;
+use crate::browser::{clear_timeout, set_timeout};
 use homing_core::Instant;
+use wasm_bindgen::prelude::*;
 
 /// Longest timeout that is armed. A browser fires one above 2^31-1 ms at once, and a token may live for months.
 const LONGEST: u64 = 24 * 60 * 60 * 1000;
 
-#[derive(Debug)]
 pub(crate) struct Timer {
     at: Instant,
-    _timeout: Timeout,
+    timeout: JsValue,
+    _fire: Closure<dyn Fn()>,
 }
 
 impl Timer {
     /// Fires at `at`, or a day from `now` if that is earlier.
-    pub(crate) fn armed(now: Instant, at: Instant, fire: impl FnOnce() + 'static) -> Self {
-        let millis = wait(now, at);
-        Self { at, _timeout: Timeout::new(millis, fire) }
+    pub(crate) fn armed(now: Instant, at: Instant, fire: impl Fn() + 'static) -> Self {
+        let fire = Closure::<dyn Fn()>::new(fire);
+        Self { at, timeout: set_timeout(fire.as_ref(), wait(now, at)), _fire: fire }
     }
 
     /// Whether it wakes the host early enough for a deadline.
     pub(crate) fn serves(&self, at: Instant) -> bool {
         self.at <= at
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.timeout);
     }
 }
 

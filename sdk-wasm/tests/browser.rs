@@ -2,8 +2,8 @@
 #![cfg(target_arch = "wasm32")]
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-use homing_wasm::{Host, NUMBERS, Verb};
-use js_sys::{Array, Function, Promise, Reflect};
+use homing_wasm::{Function, Host, NUMBERS, Verb};
+use js_sys::{Array, Promise, Reflect};
 use std::{cell::RefCell, rc::Rc};
 use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -60,7 +60,7 @@ impl Desk {
         let function = |value: &JsValue| value.clone().unchecked_into::<Function>();
         let numbers = NUMBERS.map(|name| if name.starts_with("backoff") { "1" } else { "" }).join(r#"",""#);
         let options = format!(r#"["00ff","ws://test/","","","","","","","","","","{numbers}"]"#);
-        let document = web_sys::window().unwrap().document();
+        let document = web_sys::window().unwrap().document().map(JsCast::unchecked_into);
         let host = Host::new(&options, function(open.as_ref()), function(emit.as_ref()), document);
         Self { host, sockets, events, _open: open, _emit: emit }
     }

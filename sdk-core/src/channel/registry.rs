@@ -8,6 +8,7 @@ use crate::{
     wire::{self, Text},
 };
 use alloc::{boxed::Box, vec::Vec};
+use core::slice::{Iter, IterMut};
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -38,11 +39,11 @@ impl Registry {
         self.table.get_mut(key)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Channel> {
+    pub(crate) fn iter(&self) -> Iter<'_, Box<Channel>> {
         self.table.values()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
+    pub(crate) fn iter_mut(&mut self) -> IterMut<'_, Box<Channel>> {
         self.table.values_mut()
     }
 
@@ -115,7 +116,10 @@ impl Registry {
     /// Gives a handle back; answers with its channel if it still held one.
     pub(crate) fn release(&mut self, handle: HandleId) -> Option<ChannelKey> {
         let key = self.handles.remove(handle)?;
-        self.table.get_mut(key)?.handles.retain(|other| *other != handle);
+        let handles = &mut self.table.get_mut(key)?.handles;
+        if let Some(at) = handles.iter().position(|other| *other == handle) {
+            handles.remove(at);
+        }
         Some(key)
     }
 
@@ -126,14 +130,15 @@ impl Registry {
 
     /// For the connect command: what the server subscribed before, with the positions to continue from.
     pub(crate) fn server_side_positions(&self) -> Vec<(Text<'_>, wire::Subscribe<'_>)> {
-        let server_side = self.iter().filter(|channel| channel.server_side);
-        server_side
-            .filter_map(|channel| {
-                let wire::Since { offset, epoch } = channel.position.as_ref()?.since();
+        let mut positions = Vec::new();
+        for channel in self.iter().filter(|channel| channel.server_side) {
+            if let Some(position) = &channel.position {
+                let wire::Since { offset, epoch } = position.since();
                 let subscribe =
                     wire::Subscribe { recover: true, offset, epoch, ..wire::Subscribe::default() };
-                Some(((&*channel.name).into(), subscribe))
-            })
-            .collect()
+                positions.push(((&*channel.name).into(), subscribe));
+            }
+        }
+        positions
     }
 }

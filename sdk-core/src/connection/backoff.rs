@@ -1,6 +1,6 @@
 //! How long to wait before the next attempt: full jitter over a width that doubles, above a floor.
 
-use crate::{Config, Duration, rng::Rng};
+use crate::{Config, Duration, rng::Rng, time::millis};
 
 /// Waits of a crowd that lost its server together must not meet again, so the whole width is random from
 /// the first attempt on. The server's own wish comes first where it told one.
@@ -10,9 +10,10 @@ pub(crate) fn delay(
     retry_after: Option<Duration>,
     rng: &mut Rng,
 ) -> Duration {
-    let width = config.backoff_base.saturating_mul(1 << failures.min(16)).min(config.backoff_cap);
-    let jitter = Duration::from_millis(rng.up_to(millis(width)));
-    retry_after.unwrap_or(config.backoff_floor).max(config.backoff_floor).saturating_add(jitter)
+    let width =
+        millis(config.backoff_base).saturating_mul(1 << failures.min(16)).min(millis(config.backoff_cap));
+    let least = retry_after.map_or(0, millis).max(millis(config.backoff_floor));
+    Duration::from_millis(least.saturating_add(rng.up_to(width)))
 }
 
 /// The wait that a server wished for, as it stands on the wire.
@@ -22,11 +23,8 @@ pub(crate) fn wish(retry_after: u32) -> Option<Duration> {
 
 /// A wait from `least` to twice that, for what is asked again without hurry.
 pub(crate) fn leisurely(least: Duration, rng: &mut Rng) -> Duration {
-    least.saturating_add(Duration::from_millis(rng.up_to(millis(least))))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    let least = millis(least);
+    Duration::from_millis(least.saturating_add(rng.up_to(least)))
 }
 
 #[cfg(test)]

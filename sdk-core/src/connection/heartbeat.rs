@@ -6,6 +6,7 @@
 use super::{Again, Phase, Socket};
 use crate::{
     Config, Duration, Error, ErrorCode, Instant, RealtimeClient, Reason,
+    time::millis,
     wire::{self, Request},
 };
 
@@ -29,8 +30,8 @@ pub(crate) struct Heartbeat {
 
 impl Heartbeat {
     pub(crate) fn new(now: Instant, config: &Config, ping_seconds: u32, answers: bool) -> Self {
-        let silence = (ping_seconds > 0)
-            .then(|| Duration::from_secs(ping_seconds.into()).saturating_add(config.silence_slack));
+        let longest = (u64::from(ping_seconds) * 1000).saturating_add(millis(config.silence_slack));
+        let silence = (ping_seconds > 0).then_some(Duration::from_millis(longest));
         Self { last_heard: now, silence, answers, probe: None }
     }
 

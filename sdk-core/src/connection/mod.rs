@@ -11,7 +11,7 @@ pub(crate) mod token;
 
 use crate::{
     Config, ConnId, ConnectionState, Duration, EndpointRequestId, Error, ErrorCode, Event, Instant, Output,
-    RealtimeClient, Reason, wire,
+    RealtimeClient, Reason, time::signed_millis, wire,
 };
 use alloc::{boxed::Box, vec::Vec};
 use heartbeat::Heartbeat;
@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) reason: Reason,
     pub(crate) endpoints: Vec<Box<str>>,
     endpoint: usize,
+    /// Where a first attempt begins.
+    preferred: usize,
     /// Failed attempts since the last connection that lasted.
     pub(crate) failures: u32,
     pub(crate) token: Box<str>,
@@ -111,6 +113,7 @@ impl Connection {
             reason,
             endpoints: config.endpoints.clone(),
             endpoint: 0,
+            preferred: 0,
             failures: 0,
             token: config.token.clone(),
             asked: None,
@@ -169,9 +172,7 @@ impl RealtimeClient {
         };
         told.map_or_else(
             || self.wall_clock(),
-            |(time, at)| {
-                time.saturating_add(i64::try_from(self.now.since(at).as_millis()).unwrap_or(i64::MAX))
-            },
+            |(time, at)| time.saturating_add(signed_millis(self.now.since(at))),
         )
     }
 
@@ -184,10 +185,22 @@ impl RealtimeClient {
 
     pub(crate) fn start(&mut self) {
         self.link.failures = 0;
-        self.link.endpoint = 0;
+        self.link.endpoint = self.link.preferred;
         self.link.renewed_at_once = false;
         self.link.reason = Reason::new(Reason::CONNECT_CALLED, "connect called");
         self.attempt();
+    }
+
+    /// The host knows the endpoint to begin with, by its place: attempts start there, and a connection over another
+    /// one moves there at once. Nothing is lost by it that a lost connection would not give back.
+    pub fn prefer_endpoint(&mut self, now: Instant, place: usize) {
+        self.advance_to(now);
+        self.link.preferred = place;
+        let moves = core::mem::replace(&mut self.link.endpoint, place) != place;
+        if moves && matches!(self.link.phase, Phase::Online(_)) {
+            let reason = Reason::new(Reason::ENDPOINT_CHANGED, "a better endpoint opens again");
+            self.lose(reason, Socket::Open, Again::AtOnce);
+        }
     }
 
     /// Begins an attempt: endpoints, then a token, then a socket.
@@ -294,13 +307,17 @@ impl RealtimeClient {
                 most => self.config.repair_page.clamp(1, most),
             },
         }));
+        let mut capabilities: Vec<Box<str>> = Vec::new();
+        if let Some(homing) = homing {
+            for name in &homing.capabilities {
+                capabilities.push((&**name).into());
+            }
+        }
         self.set_state(ConnectionState::Connected(crate::Session {
             client: result.client.as_ref().into(),
             server: result.version.as_ref().into(),
             data: result.data.map(Into::into),
-            capabilities: homing
-                .map(|homing| homing.capabilities.iter().map(|name| (&**name).into()).collect())
-                .unwrap_or_default(),
+            capabilities,
             user: homing.map(|homing| (&*homing.user).into()).unwrap_or_default(),
             max_message_bytes,
             dedupe_window,

@@ -39,9 +39,9 @@ impl Refresh {
         if !expires {
             return Self::Never;
         }
-        let ttl = Duration::from_secs(ttl.into());
-        let lead = (ttl / 10).clamp(Duration::from_millis(500), Duration::from_secs(30));
-        Self::At(now + ttl.saturating_sub(lead).max(Duration::from_millis(500)))
+        let ttl = u64::from(ttl) * 1000;
+        let lead = (ttl / 10).clamp(500, 30_000);
+        Self::At(now + Duration::from_millis(ttl.saturating_sub(lead).max(500)))
     }
 
     /// When something is due, be it a question or the end of a wait for an answer.

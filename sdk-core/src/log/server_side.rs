@@ -10,14 +10,17 @@ use alloc::vec::Vec;
 impl RealtimeClient {
     /// Takes the list of the connect result: it is whole, so what it lacks is gone.
     pub(crate) fn join_server_side(&mut self, subs: &[(Text<'_>, wire::SubscribeResult<'_>)]) {
-        let listed: Vec<ChannelKey> = subs.iter().map(|(name, _)| self.server_side_channel(name)).collect();
+        let mut listed = Vec::new();
+        for (name, _) in subs {
+            listed.push(self.server_side_channel(name));
+        }
         for key in
             self.channels.keys_where(&mut |channel| channel.server_side && !listed.contains(&channel.key))
         {
             self.on_server_unsubscribed(key, Reason::new(2000, "no longer subscribed by the server"));
         }
-        for (key, (_, result)) in listed.into_iter().zip(subs) {
-            self.on_joined(key, result);
+        for (key, (_, result)) in listed.iter().zip(subs) {
+            self.on_joined(*key, result);
         }
     }
 

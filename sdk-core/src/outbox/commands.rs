@@ -119,7 +119,7 @@ impl RealtimeClient {
     /// The channel of an entry that can still be changed.
     pub(super) fn unsent(&self, entry: EntryId) -> Result<Box<str>, Error> {
         let entry = self.outbox.entries.get(entry).ok_or(Error::new(ErrorCode::NotInOutbox))?;
-        if entry.was_sent() || entry.stage != Stage::Queued {
+        if entry.was_sent() || !matches!(entry.stage, Stage::Queued) {
             return Err(Error::new(ErrorCode::AlreadySent));
         }
         Ok(self.outbox.lanes.get(entry.lane).map(|lane| lane.channel.clone()).unwrap_or_default())

@@ -1,13 +1,13 @@
 //! What the outbox waits for, and until when: answers, pauses, and the age of what was never sent.
 
 use super::entry::{Entry, Stage};
-use crate::{Duration, Error, ErrorCode, Instant, RealtimeClient};
+use crate::{Duration, Error, ErrorCode, Instant, RealtimeClient, time::signed_millis};
 
 impl RealtimeClient {
     /// What was never sent and has waited too long.
     fn expiry(entry: &Entry, age: Duration) -> Option<i64> {
         let waits = !entry.was_sent() && matches!(entry.stage, Stage::Queued);
-        waits.then(|| entry.queued_at.saturating_add(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
+        waits.then(|| entry.queued_at.saturating_add(signed_millis(age)))
     }
 
     pub(crate) fn outbox_deadline(&self) -> Option<Instant> {
@@ -20,7 +20,7 @@ impl RealtimeClient {
             // Entries are sent in order and wait equally long, so the first of each kind is the next one due.
             let entries = lane.queue.iter().filter_map(|entry| self.outbox.entries.get(*entry));
             let mut sending = entries.clone().filter_map(|entry| match entry.stage {
-                Stage::Sending { deadline, .. } => Some(deadline),
+                Stage::Sending { deadline } => Some(deadline),
                 _ => None,
             });
             if let Some(deadline) = sending.next().filter(|_| lane.busy > 0) {
@@ -42,8 +42,7 @@ impl RealtimeClient {
             self.park(id, Error::new(ErrorCode::OutboxExpired));
         }
         let now = self.now;
-        let overdue =
-            |entry: &Entry| matches!(entry.stage, Stage::Sending { deadline, .. } if deadline <= now);
+        let overdue = |entry: &Entry| matches!(entry.stage, Stage::Sending { deadline } if deadline <= now);
         if self.outbox.entries.values().any(|entry| overdue(entry)) {
             // The server took it and says nothing: what it did is asked on another connection.
             return self.fail(ErrorCode::PublishTimedOut);

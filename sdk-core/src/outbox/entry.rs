@@ -78,7 +78,7 @@ pub enum OutboxChange {
     HandedOver,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Stage {
     Queued,
     /// Its write is under way; it is sent when that is safe.
@@ -87,7 +87,6 @@ pub(crate) enum Stage {
         ticket: u32,
     },
     Sending {
-        command: u32,
         deadline: Instant,
     },
     Parked(Error),

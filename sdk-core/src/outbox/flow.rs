@@ -9,6 +9,7 @@ use crate::{
     calls::Waiter,
     connection::Phase,
     storage::records,
+    time::signed_millis,
     wire::{self, Raw, Request},
 };
 use alloc::vec::Vec;
@@ -42,7 +43,7 @@ impl RealtimeClient {
         let Phase::Online(live) = &self.link.phase else { return };
         let doubtful = match live.dedupe_window {
             Some(window) => {
-                let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+                let window = signed_millis(window);
                 let margin = WINDOW_MARGIN_MILLIS.min(window / 10);
                 Some(self.server_clock().saturating_sub(window - margin))
             }
@@ -189,7 +190,7 @@ impl RealtimeClient {
             return self.feed(lane);
         }
         let command = live.next_command();
-        entry.stage = Stage::Sending { command, deadline };
+        entry.stage = Stage::Sending { deadline };
         lane.arming -= 1;
         let producer = self.outbox.producers.get(lane.producer).filter(|_| live.dedupe_window.is_some());
         let publish = wire::Publish {

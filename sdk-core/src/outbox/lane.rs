@@ -64,10 +64,8 @@ impl Lane {
 
     /// Takes an entry out of the order.
     pub(crate) fn remove(&mut self, entry: EntryId) {
-        if self.queue.first() == Some(&entry) {
-            self.queue.remove(0);
-        } else {
-            self.queue.retain(|other| *other != entry);
+        if let Some(at) = self.queue.iter().position(|other| *other == entry) {
+            self.queue.remove(at);
         }
     }
 }

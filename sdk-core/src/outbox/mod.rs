@@ -59,7 +59,7 @@ pub(crate) struct Producer {
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    entries: Table<EntryId, Box<Entry>>,
+    entries: Table<EntryId, Entry>,
     lanes: Table<LaneId, Lane>,
     producers: Table<ProducerKey, Producer>,
     /// Who numbers new messages; `None`: nobody yet.
@@ -108,7 +108,7 @@ impl Outbox {
         {
             lane.queue.push(id);
         }
-        self.entries.insert(id, Box::new(entry));
+        self.entries.insert(id, entry);
         id
     }
 
@@ -251,8 +251,9 @@ impl RealtimeClient {
         let durably = self.storage.is_open();
         for (id, ticket) in waiting {
             self.told_kept(*id, durably);
-            let armed = Stage::Arming { ticket: *ticket };
-            if self.outbox.entries.get(*id).is_some_and(|entry| entry.stage == armed) {
+            if let Some(entry) = self.outbox.entries.get(*id)
+                && matches!(entry.stage, Stage::Arming { ticket: armed } if armed == *ticket)
+            {
                 self.transmit(*id);
             }
         }
@@ -337,7 +338,7 @@ impl RealtimeClient {
             }
         }
         if let Some(request) = entry.request {
-            self.settle_entry(request, result, entry.recorded && change != OutboxChange::HandedOver);
+            self.settle_entry(request, result, entry.recorded && !matches!(change, OutboxChange::HandedOver));
         }
         self.tell(id, change);
         if self.outbox.producers.len() > 1 {

@@ -188,6 +188,12 @@ impl Storage {
 }
 
 impl RealtimeClient {
+    /// Whether accepted messages are in the durable storage; `None`: that is not known yet.
+    #[must_use]
+    pub fn keeps_durably(&self) -> Option<bool> {
+        self.storage.is_settled().then(|| self.storage.is_open())
+    }
+
     /// The app has said who the user is.
     pub(crate) fn open_known_scope(&mut self) {
         if self.storage.scope.is_none()

@@ -4,7 +4,7 @@ use super::ledger::Outgoing;
 use crate::{
     ClientEvent,
     call::{CallId, Permit, Settlement},
-    outbox::{OutboxEvent, Ticket},
+    outbox::{Kept, OutboxEvent, Ticket},
     streams::{Board, Fed, FeedSender, Progress},
 };
 use homing_core::{
@@ -77,6 +77,10 @@ pub(crate) enum Command {
 
 /// What an app does with the outbox. Messages are named by their ids.
 pub(crate) enum OutboxCommand {
+    /// Answered when it is known.
+    WhereKept {
+        answer: oneshot::Sender<Kept>,
+    },
     Entries {
         answer: oneshot::Sender<Vec<OutboxEntry>>,
         /// Where what changes from here on goes.

@@ -33,6 +33,8 @@ pub(crate) struct Ledger {
     names: HashMap<Box<str>, EntryId>,
     waiting: HashMap<RequestId, Waiting>,
     watchers: Vec<FeedSender<OutboxEvent>>,
+    /// Who wants to know where messages are kept.
+    curious: Vec<oneshot::Sender<Kept>>,
 }
 
 /// A message in the outbox.
@@ -65,6 +67,7 @@ impl Ledger {
             names: HashMap::new(),
             waiting: HashMap::new(),
             watchers: Vec::new(),
+            curious: Vec::new(),
         }
     }
 
@@ -121,6 +124,19 @@ impl Ledger {
         }
         let _ = waiting.answer.send(result);
         None
+    }
+
+    /// Tells those who want to know where messages are kept, once it is known.
+    pub(crate) fn tell_where_kept(&mut self, core: &RealtimeClient) {
+        if self.curious.is_empty() {
+            return;
+        }
+        if let Some(durably) = core.keeps_durably() {
+            let kept = if durably { Kept::Durably } else { Kept::InMemory };
+            self.curious.drain(..).for_each(|answer| {
+                let _ = answer.send(kept);
+            });
+        }
     }
 
     /// Nobody answers any more.
@@ -203,6 +219,7 @@ impl Work {
     pub(super) fn on_outbox(&mut self, core: &mut RealtimeClient, now: Instant, command: OutboxCommand) {
         let ledger = &mut self.ledger;
         match command {
+            OutboxCommand::WhereKept { answer } => ledger.curious.push(answer),
             OutboxCommand::Entries { answer, feed } => {
                 ledger.watchers.extend(feed);
                 let _ = answer.send(core.outbox().collect());

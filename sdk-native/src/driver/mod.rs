@@ -45,6 +45,8 @@ use tokio::{
 const LOOK_AT_CLOCKS: Duration = Duration::from_secs(2);
 /// Frames that are taken in one after the other before everything else has its turn.
 const BURST: usize = 64;
+/// What a close keeps of its deadline for what comes behind the last call.
+const FAREWELL: Duration = Duration::from_millis(250);
 /// How long a socket that the client closes may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -184,8 +186,9 @@ impl Driver {
                 if forget {
                     self.core.forget();
                 }
-                let flush = deadline.saturating_duration_since(time::Instant::now());
-                self.end(deadline, flush);
+                let left = deadline.saturating_duration_since(time::Instant::now());
+                // The socket's goodbye and the storage's last write need some of it.
+                self.end(deadline, left - (left / 4).min(FAREWELL));
             }
             Command::Call { id, request, answer, permit } => {
                 let call = Waiting { id, answer, _permit: permit };
@@ -319,6 +322,7 @@ impl Driver {
             while let Some(output) = self.core.poll_output() {
                 self.carry_out(output);
             }
+            self.work.ledger.tell_where_kept(&self.core);
             let Some((conn, error)) = self.work.faults.pop_front() else { break };
             self.work.subscribers.tell_watchers(&ClientEvent::Transport(error.clone()));
             let reason = error.to_string();
@@ -353,8 +357,8 @@ impl Driver {
         }
     }
 
-    fn order(&self, order: StorageOrder) {
-        if let Some(keeper) = &self.work.keeper {
+    fn order(&mut self, order: StorageOrder) {
+        if let Some(keeper) = &mut self.work.keeper {
             keeper.order(order);
         }
     }

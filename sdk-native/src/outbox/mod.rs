@@ -52,6 +52,15 @@ impl Outbox {
         self.shared.room.bytes()
     }
 
+    /// Where accepted messages are kept; waits until that is known, and with it what an earlier life has left in
+    /// the outbox. Where the storage belongs to a user whom only the server can name, that takes a connection.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Closed`].
+    pub async fn kept(&self) -> Result<Kept, Error> {
+        self.ask(|answer| OutboxCommand::WhereKept { answer }).await
+    }
+
     /// All of them, oldest first. Empty after the client's end.
     pub async fn entries(&self) -> Vec<OutboxEntry> {
         self.ask(|answer| OutboxCommand::Entries { answer, feed: None }).await.unwrap_or_default()

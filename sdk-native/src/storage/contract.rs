@@ -199,7 +199,7 @@ impl Player {
     fn write(&mut self, ops: Vec<StorageOp>) {
         self.writes += 1;
         let order = StorageOrder::Write { write: WriteId(self.writes), ops };
-        self.keeper.as_ref().unwrap().order(order);
+        self.keeper.as_mut().unwrap().order(order);
     }
 
     async fn stored(&mut self) -> Result<(), Box<str>> {
@@ -246,7 +246,7 @@ impl Player {
             let why = self.stored().await.unwrap_err();
             assert!(why.contains("outbox.redb cannot be used"), "{why}");
         } else if step["erase"] == true {
-            self.keeper.as_ref().unwrap().order(StorageOrder::Erase);
+            self.keeper.as_mut().unwrap().order(StorageOrder::Erase);
         } else if step["close"] == true {
             self.keeper.take().unwrap().finish().await;
         } else if step["die"] == true {

@@ -15,8 +15,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// The driver's end; dropping it ends the thread once every order is carried out.
 pub(crate) struct Keeper {
     orders: Option<mpsc::Sender<StorageOrder>>,
-    answers: UnboundedReceiver<Input<'static>>,
+    answers: UnboundedReceiver<Answer>,
+    /// Scopes that were ordered to be opened: the answer for one that was left since is nobody's any more.
+    opens: u64,
 }
+
+/// An answer, and how many scopes had been opened by then.
+type Answer = (u64, Input<'static>);
 
 impl Keeper {
     /// # Errors
@@ -26,11 +31,12 @@ impl Keeper {
         let (sender, answers) = unbounded_channel();
         let work = move || run(storage, &receiver, &sender);
         thread::Builder::new().name("homing-storage".into()).spawn(work)?;
-        Ok(Self { orders: Some(orders), answers })
+        Ok(Self { orders: Some(orders), answers, opens: 0 })
     }
 
     /// Hands an order over. One that comes after the thread's end has a deadline in the core.
-    pub(crate) fn order(&self, order: StorageOrder) {
+    pub(crate) fn order(&mut self, order: StorageOrder) {
+        self.opens += u64::from(matches!(order, StorageOrder::Open { .. }));
         if let Some(orders) = &self.orders {
             let _ = orders.send(order);
         }
@@ -38,10 +44,12 @@ impl Keeper {
 
     /// The next answer; never, behind the last one. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Input<'static> {
-        match self.answers.recv().await {
-            Some(answer) => answer,
-            None => std::future::pending().await,
+        while let Some((opens, answer)) = self.answers.recv().await {
+            if opens == self.opens {
+                return answer;
+            }
         }
+        std::future::pending().await
     }
 
     /// Waits until every order is carried out and the storage is let go of.
@@ -54,19 +62,22 @@ impl Keeper {
 fn run(
     mut storage: Box<dyn Storage>,
     orders: &mpsc::Receiver<StorageOrder>,
-    answers: &UnboundedSender<Input<'static>>,
+    answers: &UnboundedSender<Answer>,
 ) {
+    let mut opens = 0;
     while let Ok(order) = orders.recv() {
         // A client that has ended asks for no answers.
         match order {
             StorageOrder::Open { scope } => {
+                opens += 1;
                 let records: Result<Vec<Record>, _> = guarded(|| storage.open(&scope));
-                let _ = answers.send(Input::StorageOpened { records: records.map_err(Into::into) });
+                let records = records.map_err(Into::into);
+                let _ = answers.send((opens, Input::StorageOpened { records }));
             }
             StorageOrder::Write { write, ops } => {
                 let result = guarded(|| storage.write(&ops));
-                let _ = answers
-                    .send(Input::Stored { write, result: result.map_err(|error| error.to_string().into()) });
+                let result = result.map_err(|error| error.to_string().into());
+                let _ = answers.send((opens, Input::Stored { write, result }));
             }
             StorageOrder::Erase => drop(guarded(|| storage.erase())),
         }

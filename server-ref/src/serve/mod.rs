@@ -4,7 +4,6 @@
 
 mod admission;
 mod alarm;
-mod api;
 mod drain;
 mod drive;
 mod handle;
@@ -23,7 +22,7 @@ use crate::{
         memory::Memory,
         redis::{Ack, Redis, RedisConfig, RedisStartError},
     },
-    metrics::{Metrics, SECONDS},
+    metrics::Metrics,
     node::{Node, Parts},
     rpc::{Caller, ProcedureResult, Procedures},
 };
@@ -32,7 +31,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rand::{TryRng, rngs::SysRng};
 use std::{future::Future, sync::Arc, time::Duration};
 
-pub use handle::{Ended, Handle, Reached};
+pub use handle::{Handle, PublishError};
 pub use listen::{listen, listen_until};
 
 /// Why a server cannot be built.
@@ -149,14 +148,11 @@ impl Builder {
             Some(entropy) => entropy,
             None => entropy()?,
         };
-        let buckets = PrometheusBuilder::new().set_buckets(&SECONDS);
-        let recorder = buckets.expect("there are buckets").build_recorder();
+        let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = Metrics::new(&recorder);
         let node = Node::new(Parts { config, engine, clock, entropy, procedures: self.procedures, metrics });
-        let metrics = recorder.handle();
         runtime.spawn(upkeep::keep(Arc::downgrade(&node)));
-        runtime.spawn(upkeep::keep_metrics(Arc::downgrade(&node), metrics.clone()));
-        Ok(Server { node, metrics })
+        Ok(Server { node, metrics: recorder.handle() })
     }
 }
 
@@ -198,18 +194,10 @@ impl Server {
         Builder::default()
     }
 
-    /// The routes: the WebSocket endpoint, the API, `/health`, `/ready`, `/metrics`, and the files of
+    /// The routes: the WebSocket endpoint, `/health`, `/ready`, `/metrics`, and the files of
     /// `http_server.static_dir`, as far as the settings have them. An application may nest or merge them.
-    /// Where there is an internal address or port, what is not for clients is in [`Self::internal_router`].
     pub fn router(&self) -> axum::Router {
         routes::router(&self.node, self.metrics.clone())
-    }
-
-    /// The routes that are not for clients, where they are served elsewhere.
-    #[must_use]
-    pub fn internal_router(&self) -> Option<axum::Router> {
-        let internal = self.node.config.http_server.has_internal();
-        internal.then(|| routes::internal(&self.node, self.metrics.clone()))
     }
 
     /// A handle to act on the server from anywhere.

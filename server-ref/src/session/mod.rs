@@ -9,7 +9,6 @@
 //! waits, and everything behind it; the others overtake no call of their own channel, because the engine
 //! keeps the order of calls.
 
-mod admission;
 mod budget;
 mod calls;
 mod connect;
@@ -28,7 +27,6 @@ use crate::{
     node::{Node, Registered},
     rpc::ProcedureError,
 };
-pub use admission::{Admission, Changes, Since};
 use budget::{Budget, Spent};
 use bytes::Bytes;
 use calls::Waiting;
@@ -309,11 +307,8 @@ impl Session {
         }
         match control {
             Control::Dropped { channel, slot, code } => self.dropped(&channel, slot, code),
-            Control::Unsubscribe { channel, code, reason } if channel.is_empty() => {
-                self.end_subscriptions(code, &reason);
-            }
             Control::Unsubscribe { channel, code, reason } => self.end_subscription(&channel, code, &reason),
-            Control::Subscribe { channel, admission } => self.subscribe_by_server(&channel, &admission),
+            Control::Subscribe { channel } => self.subscribe_by_server(&channel),
             Control::Refresh { expires_at } => self.refreshed_by_server(expires_at),
         }
     }

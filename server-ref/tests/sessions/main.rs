@@ -7,7 +7,6 @@ mod channels;
 mod connecting;
 mod hostile;
 mod limits;
-mod nodes;
 mod orders;
 mod presence;
 mod producers;

@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -50,22 +50,15 @@ pub(crate) struct Moody {
     away: AtomicBool,
     holds: AtomicBool,
     held: Mutex<Vec<oneshot::Sender<()>>>,
-    loses: AtomicUsize,
 }
 
 impl Moody {
     fn new(inner: Memory) -> Self {
-        let (away, holds) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner, away, holds, held: Mutex::default(), loses: AtomicUsize::new(0) }
+        Self { inner, away: AtomicBool::new(false), holds: AtomicBool::new(false), held: Mutex::default() }
     }
 
     pub(crate) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::Relaxed);
-    }
-
-    /// So many orders and answers to other nodes get lost.
-    pub(crate) fn lose_controls(&self, count: usize) {
-        self.loses.store(count, Ordering::Relaxed);
     }
 
     /// Calls are carried out, but their answers are kept back.
@@ -155,11 +148,6 @@ impl PubSub for Moody {
         self.answer(|| self.inner.announce(channel, hint))
     }
     fn control(&self, message: bytes::Bytes) -> Call<()> {
-        let matters = message.starts_with(b"ask ") || message.starts_with(b"answer ");
-        if matters && self.loses.load(Ordering::Relaxed) > 0 {
-            self.loses.fetch_sub(1, Ordering::Relaxed);
-            return Call::Ready(Ok(()));
-        }
         self.answer(|| self.inner.control(message))
     }
 }
@@ -167,9 +155,6 @@ impl PubSub for Moody {
 impl Engine for Moody {
     fn is_ready(&self) -> bool {
         !self.away.load(Ordering::Relaxed)
-    }
-    fn is_shared(&self) -> bool {
-        self.inner.is_shared()
     }
     fn name(&self) -> &'static str {
         "moody"
@@ -182,7 +167,6 @@ pub(crate) struct World {
     pub(crate) engine: Arc<Moody>,
     pub(crate) node: Arc<Node>,
     works: Mutex<Vec<Work>>,
-    neighbours: AtomicU8,
 }
 
 /// Settings of most tests: tokens are needed, and there are namespaces of every kind.
@@ -262,14 +246,13 @@ impl World {
             procedures,
             metrics: Metrics::unread(),
         });
-        Self { clock, engine, node, works: Mutex::default(), neighbours: AtomicU8::new(1) }
+        Self { clock, engine, node, works: Mutex::default() }
     }
 
     /// Another node on the same store and the same clock.
     pub(crate) fn neighbour(&self) -> Self {
         let config = self.node.config.clone();
-        let entropy = 1 + self.neighbours.fetch_add(1, Ordering::Relaxed);
-        Self::on(config, Arc::clone(&self.clock), self.engine.inner.node(), entropy)
+        Self::on(config, Arc::clone(&self.clock), self.engine.inner.node(), 2)
     }
 
     /// Lets time pass in small steps; sessions see to their own deadlines.
