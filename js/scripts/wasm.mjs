@@ -1,5 +1,5 @@
-// Builds the WebAssembly module: cargo, wasm-bindgen, wasm-opt in several settings, the smallest by brotli wins.
-// Leaves glue and module in build/wasm.
+// Builds the WebAssembly module: cargo, wasm-bindgen, wasm-opt in several settings, the functions put in order, the
+// smallest by brotli wins. Leaves glue and module in build/wasm.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
+import { ordered } from "./order.mjs";
 
 const js = dirname(dirname(fileURLToPath(import.meta.url)));
 const workspace = dirname(js);
@@ -81,7 +82,7 @@ export const buildWasm = (name = "wasm", cargoFeatures = []) => {
       [wasmOpt, raw, "-o", file, ...enabled, ...flags, "--minify-imports-and-exports-and-modules"],
       { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
     );
-    const bytes = readFileSync(file);
+    const bytes = ordered(readFileSync(file));
     if (!best || brotli(bytes) < brotli(best.bytes)) best = { bytes, names: JSON.parse(names), flags };
     rmSync(file);
   }
