@@ -1,10 +1,12 @@
-//! A chat bot: it joins a room, answers whoever mentions it, and stays through cuts and server restarts.
+//! A chat bot: it joins a room, answers whoever mentions it, and stays through cuts and server restarts. With a
+//! file to keep its place and its answers in, it answers after a restart of its own what came meanwhile.
 //!
-//! `rust-bot [url] [room] [name]`, or the variables HOMING_URL, HOMING_ROOM, HOMING_NAME. A signed token goes
-//! into HOMING_TOKEN; without one a server in development mode takes the bot's word for who it is.
+//! `rust-bot [url] [room] [name] [file]`, or the variables HOMING_URL, HOMING_ROOM, HOMING_NAME, HOMING_STORE. A
+//! signed token goes into HOMING_TOKEN; without one a server in development mode takes the bot's word for who it
+//! is.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is its face")]
 
-use homing::{Channel, Decode, Delivery, RealtimeClient, SubscribeOptions};
+use homing::{Channel, Decode, Delivery, FileStorage, RealtimeClient};
 use serde::{Deserialize, Serialize};
 use std::{env, error::Error, time::Duration};
 
@@ -30,10 +32,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let token = env::var("HOMING_TOKEN").unwrap_or_default();
     let who = serde_json::json!({ "user": user(&name), "info": { "name": name, "bot": true } });
 
-    let client = RealtimeClient::builder(url).name("rust-bot", "1").token(token).data(&who).build()?;
+    let file = setting(4, "HOMING_STORE", "");
+
+    let mut builder = RealtimeClient::builder(url).name("rust-bot", "1").token(token).data(&who);
+    if !file.is_empty() {
+        builder = builder.storage(FileStorage::at(file));
+    }
+    let client = builder.build()?;
     client.connect()?;
-    let options = SubscribeOptions { recoverable: true, ..SubscribeOptions::default() };
-    let room = client.channel_with(format!("chat:{room}"), options);
+    let room = client.channel(format!("chat:{room}")).durable();
     let ended = tokio::select! {
         ended = chat(&room, &name) => ended,
         refused = client.disconnected() => Err(refused.into()),
@@ -43,33 +50,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ended
 }
 
-/// Reads the room and answers. The client reconnects by itself and brings what was missed meanwhile.
+/// Reads the room and answers. The client reconnects by itself and brings what was missed meanwhile; a message
+/// counts as processed when its answer is in the outbox.
 async fn chat(room: &Channel, name: &str) -> Result<(), Box<dyn Error>> {
-    let mut messages = room.messages();
-    room.join().await?;
+    let messages = room.messages();
+    let joined = room.join().await?;
     println!("here: {}", room.name());
+    if let Some(missed @ 1..) = joined.missed {
+        println!("missed: {missed}");
+    }
     let mut answers = 0;
-    while let Some(delivery) = messages.next().await {
-        let message = match delivery? {
-            Delivery::Message(message) => message,
-            _ => continue, // The room no longer has what was missed, which is nothing to a bot.
-        };
+    let answer = async |delivery: Delivery| {
+        // What the room no longer has is nothing to a bot.
+        let Delivery::Message(message) = delivery else { return Ok(()) };
         // Anybody may publish anything into a room: what is no note is passed over.
-        let Ok(note) = message.decode::<Note>() else { continue };
+        let Ok(note) = message.decode::<Note>() else { return Ok(()) };
         if note.bot || !note.text.to_lowercase().contains(&name.to_lowercase()) {
-            continue;
+            return Ok(());
         }
         answers += 1;
         let text = format!("Hello {}! You said \"{}\", and this is answer {answers}.", note.name, note.text);
         let id = format!("{}-{}-{}", user(name), message.offset, note.id);
         say(room, &Note { id, user: user(name), name: name.to_owned(), text, bot: true }).await;
-    }
-    Ok(())
+        Ok(())
+    };
+    messages.process(answer).await
 }
 
-/// Publishes until it is certain that the note is there, or that trying again could say it twice.
+/// Publishes: once accepted, the note is sent whatever happens to the connection. A full outbox has room later.
 async fn say(room: &Channel, note: &Note) {
-    while let Err(error) = room.publish(note).await {
+    while let Err(error) = room.publish(note).stored().await {
         eprintln!("not said: {error}");
         if !error.retryable {
             return;

@@ -137,6 +137,50 @@ async fn it_answers_survives_a_restart_and_ends_when_told() {
 }
 
 #[tokio::test]
+async fn a_bot_that_was_killed_answers_once_what_came_meanwhile() {
+    let (_server, address) = serve(anywhere(), insecure()).await;
+    let url = format!("ws://{address}/connection/websocket");
+    let folder = std::env::temp_dir().join(format!("rust-bot-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let bot = || {
+        let mut bot = Command::new(env!("CARGO_BIN_EXE_rust-bot"));
+        bot.args([&url, "den", "Ada"]).env("HOMING_STORE", folder.join("bot.redb"));
+        bot.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+    };
+    let mut first = bot();
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    assert_eq!(soon(lines.next_line()).await.unwrap().as_deref(), Some("here: chat:den"));
+
+    let client = RealtimeClient::builder(&url).data(&json!({ "user": "eve" })).build().unwrap();
+    client.connect().unwrap();
+    let room = client.channel("chat:den");
+    let mut messages = room.messages();
+    soon(room.join()).await.unwrap();
+    let say = async |text: &str| {
+        soon(room.publish(&json!({ "id": "1", "name": "Eve", "text": text }))).await.unwrap();
+    };
+    say("Ada, one?").await;
+    assert!(answer(&mut messages).await["text"].as_str().unwrap().contains("one?"));
+    soon(first.kill()).await.unwrap();
+    say("Ada, two?").await;
+    say("nobody in particular").await;
+    say("Ada, three?").await;
+
+    let mut second = bot();
+    let mut lines = BufReader::new(second.stdout.take().unwrap()).lines();
+    assert_eq!(soon(lines.next_line()).await.unwrap().as_deref(), Some("here: chat:den"));
+    assert!(soon(lines.next_line()).await.unwrap().unwrap().starts_with("missed: "));
+    let mut answers = Vec::new();
+    while answers.last().is_none_or(|text: &String| !text.contains("three?")) {
+        answers.push(answer(&mut messages).await["text"].as_str().unwrap().to_owned());
+    }
+    // The kill may have come before the first one was known to be processed: it may be answered again.
+    let answered = |word: &str| answers.iter().filter(|text| text.contains(word)).count();
+    assert_eq!((answered("two?"), answered("three?")), (1, 1), "{answers:?}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn it_says_why_when_it_is_refused() {
     let (_server, address) = serve(anywhere(), config::development()).await;
     let url = format!("ws://{address}/connection/websocket");
