@@ -24,13 +24,19 @@
 //! - **Nothing by itself**: [`build`](Builder::build) opens nothing, [`connect`](RealtimeClient::connect) does,
 //!   and from then on the client reconnects until it is told otherwise. Reading from a channel and
 //!   [`join`](Channel::join) subscribe; publishing and asking do not.
-//! - **A call settles exactly once.** `Ok` of a publish means that the server has taken it;
-//!   [`ErrorCode::OutcomeUnknown`] means that nobody can know; any other error means that it did not happen.
-//!   Dropping a [`Call`] cancels it.
+//! - **A call settles exactly once.** [`ErrorCode::OutcomeUnknown`] means that nobody can know; any other
+//!   error means that it did not happen. Dropping a [`Call`] cancels it.
+//! - **A message that was accepted is not lost.** [`Channel::publish`] checks it and puts it into the
+//!   [outbox](RealtimeClient::outbox), where it stays through cuts until it settles once; `Ok` means that the
+//!   server has taken it. Dropping a [`Publishing`] does not cancel it. With a [storage](Builder::storage) it is
+//!   stored before it is sent, and goes on in the next life of the program, exactly once and in order where the
+//!   server knows producers; [`stored`](Publishing::stored) tells when.
 //! - **A stream has no silent hole and no double.** What was missed during a cut is read from the channel's
 //!   history and comes first; what the history has dropped is one [`Gap`]. A reader that is too slow goes on
 //!   from the history, or is told what it lost.
-//! - **Everything is bounded**: calls that wait ([`Config`]), bytes that wait for the network
+//! - **A durable channel continues after a restart** behind the last message that the app has processed
+//!   ([`Channel::durable`], [`Messages::process`]).
+//! - **Everything is bounded**: messages in the outbox ([`OutboxLimits`]), calls that wait ([`Config`]), bytes that wait for the network
 //!   ([`TransportOptions`]), and what waits for a reader ([`BufferLimits`]).
 //! - **Every wait on the network has a deadline of its own**: connect, TLS, upgrade, silence and a stalled
 //!   write. What broke is told as [`ClientEvent::Transport`].
@@ -38,6 +44,38 @@
 //!   loses nothing.
 //! - **One task** drives a client. It ends with [`close`](RealtimeClient::close), or when the last handle,
 //!   channel stream and pending call is dropped.
+//!
+//! # What survives the process
+//! ```no_run
+//! use homing::{Delivery, Error, FileStorage, RealtimeClient};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = RealtimeClient::builder("wss://example.org/connection/websocket")
+//!     .storage(FileStorage::at("bot.redb"))
+//!     .user("bot") // where the app knows it: what is stored is there before the connection is
+//!     .build()?;
+//! client.connect()?;
+//! let jobs = client.channel("jobs").durable();
+//! if let Some(missed) = jobs.join().await?.missed {
+//!     println!("{missed} jobs came while this program was away");
+//! }
+//! let done = client.channel("done");
+//! let work = async |delivery| {
+//!     match delivery {
+//!         // Accepted, it is sent whatever happens; only then the job counts as processed.
+//!         Delivery::Message(job) => drop(done.publish(&job.offset).stored().await?),
+//!         missed => eprintln!("{missed:?}"),
+//!     }
+//!     Ok::<(), Error>(())
+//! };
+//! jobs.messages().process(work).await?;
+//! # Ok(())
+//! # }
+//! ```
+//! What is stored belongs to a server and a user, and to one client at a time. A storage that is in use, damaged,
+//! from a newer version, or that fails later is told as [`ClientEvent::Error`] and left as it is, and the client
+//! goes on in memory: [`Kept`] says which. [`Storage`] is a trait of three calls; [`FileStorage`] is the one for
+//! a disk.
 //!
 //! # Features
 //! - `rustls` (default): `wss` by rustls on aws-lc-rs, whose provider is named explicitly, with Mozilla's root

@@ -3,9 +3,10 @@
 //! Owns the ends of the answers. Dropping it changes nothing: what was accepted stays in the outbox.
 
 use crate::{
-    client::{Shared, unexpected},
+    client::{self, unexpected},
     driver::{Command, OutboxCommand},
 };
+use futures::future::{FutureExt, Shared};
 use homing_core::{Error, ErrorCode, Position, Response};
 use std::{
     pin::Pin,
@@ -73,24 +74,24 @@ pub struct Publishing {
 }
 
 enum State {
-    Waiting(Arc<Shared>, oneshot::Receiver<Result<Response, Error>>),
+    Waiting(Arc<client::Shared>, oneshot::Receiver<Result<Response, Error>>),
     Refused(Error),
     Settled,
 }
 
 enum Keeping {
-    Waiting(oneshot::Receiver<Result<Kept, Error>>),
-    Known(Result<Kept, Error>),
+    Waiting(Shared<oneshot::Receiver<Result<Kept, Error>>>),
+    Refused(Error),
 }
 
 impl Publishing {
-    pub(crate) fn waiting(shared: Arc<Shared>, id: Box<str>, waiting: Waiting) -> Self {
+    pub(crate) fn waiting(shared: Arc<client::Shared>, id: Box<str>, waiting: Waiting) -> Self {
         let Waiting { answer, kept } = waiting;
-        Self { id, state: State::Waiting(shared, answer), kept: Keeping::Waiting(kept) }
+        Self { id, state: State::Waiting(shared, answer), kept: Keeping::Waiting(kept.shared()) }
     }
 
     pub(crate) fn refused(error: Error) -> Self {
-        Self { id: Box::default(), state: State::Refused(error.clone()), kept: Keeping::Known(Err(error)) }
+        Self { id: Box::default(), state: State::Refused(error.clone()), kept: Keeping::Refused(error) }
     }
 
     /// The message's id: readers of the channel and the outbox show it under this name. Empty where it was
@@ -111,19 +112,17 @@ impl Publishing {
     }
 
     /// Waits until the message is accepted, and tells where it is kept. Where the storage belongs to a user
-    /// whom only the server can name, that takes a connection. Cancel-safe; a second call tells the same.
+    /// whom only the server can name, that takes a connection. Cancel-safe; a second call tells the same. The
+    /// future stands by itself: it can be awaited beside the message's own.
     ///
     /// # Errors
     /// Why it was not accepted, or how it ended before it was.
-    pub async fn stored(&mut self) -> Result<Kept, Error> {
-        if let Keeping::Waiting(kept) = &mut self.kept {
-            let known = kept.await.unwrap_or_else(|_| Err(Error::new(ErrorCode::Closed)));
-            self.kept = Keeping::Known(known);
-        }
-        match &self.kept {
-            Keeping::Known(known) => known.clone(),
-            Keeping::Waiting(_) => Err(unexpected()),
-        }
+    pub fn stored(&self) -> impl Future<Output = Result<Kept, Error>> + Send + 'static + use<> {
+        let kept = match &self.kept {
+            Keeping::Waiting(kept) => Ok(kept.clone()),
+            Keeping::Refused(error) => Err(error.clone()),
+        };
+        async move { kept?.await.unwrap_or_else(|_| Err(Error::new(ErrorCode::Closed))) }
     }
 
     /// Takes the message back, if it was never handed to a socket; awaiting it then gives

@@ -37,8 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         client.connect()?;
     }
     let room = client.channel("chat:flush");
-    let mut sent: Vec<_> = (first..first + count).map(|number| (number, room.publish(&number))).collect();
-    for (number, publishing) in &mut sent {
+    let sent: Vec<_> = (first..first + count).map(|number| (number, room.publish(&number))).collect();
+    for (number, publishing) in &sent {
         assert_eq!(publishing.stored().await?, Kept::Durably);
         println!("stored {number}");
     }

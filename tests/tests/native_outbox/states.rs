@@ -106,7 +106,7 @@ async fn an_ephemeral_message_is_now_or_never() {
     assert_eq!(soon(room.publish_with(&1_u64, ephemeral())).await.unwrap_err().code, ErrorCode::NotSent);
     client.connect().unwrap();
     soon(client.connected()).await.unwrap();
-    let mut sending = room.publish_with(&2_u64, ephemeral());
+    let sending = room.publish_with(&2_u64, ephemeral());
     assert_eq!(soon(sending.stored()).await, Ok(homing::Kept::Nowhere));
     soon(sending).await.unwrap();
     until(|| client.outbox().is_empty()).await;

@@ -40,14 +40,14 @@ async fn nothing_of_one_user_leaves_under_another_one_who_shares_the_file() {
     // Ada knows who she is, and is offline.
     let ada = builder(server.url(), "ada").user("ada").storage(file()).build().unwrap();
     for number in [1_u64, 2] {
-        let mut sending = ada.channel("chat:room").publish(&number);
+        let sending = ada.channel("chat:room").publish(&number);
         assert_eq!(soon(sending.stored()).await, Ok(Kept::Durably));
     }
     ada.close(Duration::from_millis(50)).await;
 
     // Bob's app waits for the server to name him.
     let bob = connected(builder(server.url(), "bob").storage(file()));
-    let mut sending = bob.channel("chat:room").publish(&10_u64);
+    let sending = bob.channel("chat:room").publish(&10_u64);
     assert_eq!(soon(sending.stored()).await, Ok(Kept::Durably));
     soon(sending).await.unwrap();
     assert_eq!((next(&mut messages).await, bob.outbox().len()), (10, 0));
@@ -66,7 +66,7 @@ async fn a_user_whom_the_server_calls_otherwise_sends_nothing_of_the_one_before(
     let memory = MemoryStorage::new();
     let ada = builder(server.url(), "ada").user("ada").storage(memory.clone()).build().unwrap();
     let mut events = ada.events();
-    let mut queued = ada.channel("chat:room").publish(&1_u64);
+    let queued = ada.channel("chat:room").publish(&1_u64);
     assert_eq!(soon(queued.stored()).await, Ok(Kept::Durably));
     ada.close(Duration::from_millis(50)).await;
     drop(events);
@@ -118,7 +118,7 @@ async fn a_second_program_with_the_same_file_is_warned_and_goes_on_in_memory() {
     let error = warning(&mut events).await;
     assert_eq!(error.code, ErrorCode::StorageFailed);
     assert!(error.detail.contains("in use by another client"), "{error}");
-    let mut sending = second.channel("chat:room").publish(&1_u64);
+    let sending = second.channel("chat:room").publish(&1_u64);
     assert_eq!(soon(sending.stored()).await, Ok(Kept::InMemory));
     soon(sending).await.unwrap();
     soon(first.channel("chat:room").publish(&2_u64)).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_file_that_cannot_be_opened_or_read_is_told_and_kept_as_it_is() {
         let error = warning(&mut events).await;
         assert_eq!(error.code, ErrorCode::StorageFailed, "{error}");
         assert!(error.detail.contains(path.to_str().unwrap()), "{error}");
-        let mut sending = client.channel("chat:room").publish(&1_u64);
+        let sending = client.channel("chat:room").publish(&1_u64);
         assert_eq!(soon(sending.stored()).await, Ok(Kept::InMemory));
         soon(sending).await.unwrap();
         client.close(Duration::from_secs(5)).await;
@@ -186,7 +186,7 @@ async fn a_disk_that_fills_up_is_told_and_nothing_is_lost_or_doubled() {
         for number in base + 1..=base + 50 {
             sent.push(client.channel("chat:room").publish(&number));
             if number % 10 == 0 {
-                let _ = soon(sent.last_mut().unwrap().stored()).await;
+                let _ = soon(sent.last().unwrap().stored()).await;
             }
         }
         let error = warning(&mut events).await;
