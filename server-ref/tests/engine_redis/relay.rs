@@ -25,6 +25,7 @@ struct Connection {
 pub(crate) struct Relay {
     address: SocketAddr,
     upstream: Arc<AtomicU16>,
+    is_closed: Arc<AtomicBool>,
     connections: Arc<Mutex<Vec<Arc<Connection>>>>,
 }
 
@@ -35,15 +36,19 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let connections: Arc<Mutex<Vec<Arc<Connection>>>> = Arc::default();
         let upstream = Arc::new(AtomicU16::new(port));
-        let (all, to) = (Arc::clone(&connections), Arc::clone(&upstream));
+        let is_closed: Arc<AtomicBool> = Arc::default();
+        let (all, to, closed) = (Arc::clone(&connections), Arc::clone(&upstream), Arc::clone(&is_closed));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if closed.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let connection = Arc::new(Connection::default());
                 all.lock().unwrap().push(Arc::clone(&connection));
                 tokio::spawn(relay(client, to.load(Ordering::Relaxed), connection));
             }
         });
-        Self { address, upstream, connections }
+        Self { address, upstream, is_closed, connections }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -58,6 +63,16 @@ impl Relay {
     pub(crate) fn switch_to(&self, port: u16) {
         self.upstream.store(port, Ordering::Relaxed);
         self.cut();
+    }
+
+    /// All connections end, and no new one is taken until it opens.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.cut();
+    }
+
+    pub(crate) fn open(&self) {
+        self.is_closed.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn cut(&self) {

@@ -3,7 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod failover;
+mod load;
 mod node;
+#[path = "../engine_redis/relay.rs"]
+mod relay;
 #[path = "../engine_redis/server.rs"]
 mod server;
 

@@ -45,6 +45,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start(redis: &str) -> Self {
+        Self::start_with(redis, &[])
+    }
+
+    /// With some settings more, as environment variables.
+    pub(crate) fn start_with(redis: &str, more: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let settings = std::env::temp_dir().join(format!("homing-node-{}-{next}.toml", std::process::id()));
@@ -53,6 +58,7 @@ impl Node {
             .args(["--listen", "127.0.0.1:0", "--engine", "redis", "--redis-url", redis, "--config"])
             .arg(&settings)
             .env("HOMING_LOG_LEVEL", "warn")
+            .envs(more.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -64,6 +70,10 @@ impl Node {
 
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/connection/websocket", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -103,8 +113,14 @@ impl Drop for Node {
 
 /// A connected client of the first of these nodes, who goes on at the next one where that fails.
 pub(crate) async fn client(user: &str, nodes: &[&Node]) -> (RealtimeClient, Session) {
-    let builder = RealtimeClient::builder(nodes[0].url());
-    let builder = nodes[1..].iter().fold(builder, |builder, node| builder.endpoint(node.url()));
+    let urls: Vec<_> = nodes.iter().map(|node| node.url()).collect();
+    client_at(user, &urls).await
+}
+
+/// The same by address.
+pub(crate) async fn client_at(user: &str, urls: &[String]) -> (RealtimeClient, Session) {
+    let builder = RealtimeClient::builder(urls[0].clone());
+    let builder = urls[1..].iter().fold(builder, |builder, url| builder.endpoint(url.clone()));
     let client = builder
         .data(&serde_json::json!({ "user": user }))
         .configure(|config| {
