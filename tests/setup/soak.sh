@@ -50,6 +50,8 @@ step simulation env START="$start" SEEDS=3000 cargo test --release -p homing-tes
 step engines-differential env HOMING_SEED="$start" HOMING_SEEDS=60 \
     cargo test --release -p homing-server --test engine_redis differential
 step redis-faults repeat cargo test --release -p homing-server --test engine_redis
+step redis-failovers env SOAK_SECONDS="$each" \
+    cargo test --release -p homing-server --test nodes_on_redis failover
 step reconnect-storm env HOMING_STORM_CLIENTS=200 HOMING_STORM_ROUNDS=30 \
     cargo test --release -p homing-tests --test reconnect_storm
 step official-client repeat make test-conformance-server

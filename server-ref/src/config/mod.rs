@@ -354,6 +354,10 @@ pub struct Client {
     pub connection_limit: usize,
     /// Connections of one user on this node; default 0: no limit.
     pub user_connection_limit: usize,
+    /// Channels and producers that one user may have brought into being and that the engine still remembers; what
+    /// needs another one is refused. On Redis in each partition, so up to `engine.redis.partitions` times as many.
+    /// Anonymous users are one user. Default 10000, 0: no limit.
+    pub user_record_limit: u32,
     /// New connections a second; default 0: no limit.
     pub connection_rate_limit: u32,
     /// Commands of one connection a second, twice as many in a burst; default 5000, 0: no limit.
@@ -390,6 +394,7 @@ impl Default for Client {
             presence_update_interval: Span::seconds(27),
             connection_limit: 0,
             user_connection_limit: 0,
+            user_record_limit: 10_000,
             connection_rate_limit: 0,
             command_rate_limit: 5000,
             message_size_limit: homing_core::wire::MAX_MESSAGE_BYTES,

@@ -3,6 +3,7 @@
 use super::{Call, Channel, Epoch, Position};
 use crate::clock::Millis;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Logs by channel.
 ///
@@ -72,6 +73,15 @@ pub struct Stamp {
     pub window: Millis,
 }
 
+/// For whom heads and records are made, and how many of them may be there at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub user: Arc<str>,
+    /// Heads and records that live, at most; above 0. Where data is spread over partitions, in each of them.
+    pub limit: u32,
+}
+
 /// A publication to be appended. The engine never looks into `data` and `meta`.
 #[derive(Clone, Debug)]
 pub struct Append {
@@ -90,6 +100,8 @@ pub struct Append {
     /// It must not be appended: all that is asked is whether it is there already. The producer's session is
     /// recorded all the same, so that no earlier frame of it can arrive afterwards.
     pub refused: bool,
+    /// Whose limit counts; `None`: nobody's.
+    pub owner: Option<Owner>,
 }
 
 /// A publication is in the log, or was told where nothing is kept.
@@ -145,6 +157,8 @@ pub struct Read {
     /// Whether `since` is what this node has heard from the engine, not what a client says. Only then may the
     /// log learn from it that it has lost something.
     pub heard: bool,
+    /// Whose limit counts; `None`: nobody's.
+    pub owner: Option<Owner>,
     /// See [`Retention::meta_ttl`].
     pub meta_ttl: Millis,
 }

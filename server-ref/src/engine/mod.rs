@@ -19,7 +19,7 @@ use crate::clock::Millis;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 pub use log::{
-    Append, Appended, IdempotencyKey, Log, NotAppended, Page, Publication, REMEMBERED, Reach, Read,
+    Append, Appended, IdempotencyKey, Log, NotAppended, Owner, Page, Publication, REMEMBERED, Reach, Read,
     Retention, Stamp,
 };
 pub use map::{Entry, Join, Joined, Leave, Left, Map, Part, Reaped, Renewal, Renewed, Snapshot, Stats};
@@ -63,7 +63,7 @@ impl<T, E> std::fmt::Debug for Call<T, E> {
     }
 }
 
-/// Why an engine did not carry out a request, or may not have. All of these are temporary.
+/// Why an engine did not carry out a request, or may not have. All but [`EngineError::TooMany`] are temporary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The engine cannot be reached; nothing was done.
@@ -75,6 +75,14 @@ pub enum EngineError {
     /// No completion in time; the request may have been carried out all the same.
     #[error("no answer from the engine in time")]
     Deadline,
+    /// The user has as many heads and records as may be; nothing was done.
+    #[error(
+        "limit exceeded: this user has brought {limit} channels and producers into being, which is the limit"
+    )]
+    TooMany {
+        /// See [`Owner::limit`].
+        limit: u32,
+    },
     /// The publication is there, and not as safe in time as an ack promises: asking again under the same number
     /// or key is told when it is.
     #[error("published, and not as safe yet as an ack promises")]

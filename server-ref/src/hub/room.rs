@@ -281,7 +281,8 @@ impl Room {
             Some(head) if position == (Position { offset: head.offset + 1, ..head }) => {
                 state.head = Some(position);
             }
-            Some(head) if position <= head => return Need::Nothing,
+            Some(head) if position.epoch == head.epoch && position <= head => return Need::Nothing,
+            // A smaller epoch may be a late hint, or a store whose clock is behind: the log knows.
             Some(_) => return state.read_on(now),
         }
         state.deliver(Some(position), &frames::publication_push(&self.prefix, publication));

@@ -237,6 +237,7 @@ impl Node {
             key,
             producer: None,
             refused: false,
+            owner: None,
         }))
     }
 

@@ -58,6 +58,7 @@ impl Node {
             limit: self.config.client.recovery_max_publication_limit,
             reverse: false,
             heard: true,
+            owner: None,
             meta_ttl: self
                 .rules
                 .namespace(room.channel())

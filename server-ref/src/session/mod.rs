@@ -108,6 +108,9 @@ impl From<ErrorCode> for Refusal {
 impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Self {
         let retry_after = match error {
+            EngineError::TooMany { .. } => {
+                return Self::because(ErrorCode::LimitExceeded, error.to_string());
+            }
             EngineError::Away { retry_after } => u32::try_from(retry_after).unwrap_or(u32::MAX),
             EngineError::Deadline | EngineError::Unconfirmed | EngineError::Broken(_) => 0,
         };

@@ -6,7 +6,7 @@
 
 use super::{Refusal, Session};
 use crate::{
-    engine::{Append, Appended, Channel, EngineError, IdempotencyKey, NotAppended, Retention, Stamp},
+    engine::{Append, Appended, Channel, EngineError, IdempotencyKey, NotAppended, Owner, Retention, Stamp},
     frames,
     rpc::Caller,
 };
@@ -75,6 +75,7 @@ impl Session {
             key,
             producer,
             refused: true,
+            owner: self.owner(),
         });
         self.then(call, move |session, judged| session.published(id, judged, is_numbered, Some(refusal)));
     }
@@ -122,7 +123,8 @@ impl Session {
         };
         let meta = frames::with_id(meta, id);
         let retention = namespace.retention;
-        Ok(Append { channel, data, meta, retention, key: None, producer: None, refused: false })
+        let owner = self.owner();
+        Ok(Append { channel, data, meta, retention, key: None, producer: None, refused: false, owner })
     }
 
     /// A payload, ready to be kept: within its limit, on one line.
@@ -161,7 +163,10 @@ impl Session {
             }
             Ok(Err(not)) => self.refuse_number(id, not),
             Err(error) => {
-                let is_settled = matches!(error, EngineError::Away { .. } | EngineError::Unconfirmed);
+                let is_settled = matches!(
+                    error,
+                    EngineError::Away { .. } | EngineError::Unconfirmed | EngineError::TooMany { .. }
+                );
                 self.has_lost_track |= is_numbered && !is_settled;
                 self.refuse(id, error);
             }
@@ -181,6 +186,13 @@ impl Session {
         let (message, temporary) = (code.text().into(), code.is_temporary());
         let reply = ErrorReply { code: code.code(), message, temporary, retry_after: 0, expected, epoch };
         self.answer(id, Outcome::Error(reply));
+    }
+
+    /// Whose limit counts for what the engine makes on this session's behalf.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        let limit = self.node.config.client.user_record_limit;
+        let user = || self.identity.as_ref().map(|identity| Arc::clone(&identity.user)).unwrap_or_default();
+        (limit > 0).then(|| Owner { user: user(), limit })
     }
 
     pub(super) fn caller(&self) -> Caller {

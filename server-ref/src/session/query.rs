@@ -32,7 +32,8 @@ impl Session {
         let limit = u32::try_from(request.limit).unwrap_or(most).min(most);
         let (channel, reverse) = (self.shared_name(channel), request.reverse);
         let meta_ttl = namespace.retention.meta_ttl;
-        let read = Read { channel, since: None, limit, reverse, heard: false, meta_ttl };
+        let owner = self.owner();
+        let read = Read { channel, since: None, limit, reverse, heard: false, owner, meta_ttl };
         match &request.since {
             // A position without an epoch stands for one in the epoch at hand.
             Some(since) if since.epoch.is_empty() => {

@@ -161,7 +161,9 @@ impl Session {
             since => (since, self.node.config.client.recovery_max_publication_limit, false),
         };
         let meta_ttl = self.namespace(&channel).map_or(0, |namespace| namespace.retention.meta_ttl);
-        let call = self.node.engine.read(Read { channel, since, limit, reverse, heard: false, meta_ttl });
+        let owner = self.owner();
+        let read = Read { channel, since, limit, reverse, heard: false, owner, meta_ttl };
+        let call = self.node.engine.read(read);
         self.then(call, move |session, page| match page {
             Ok(page) => session.handle_page(attempt, Some(page)),
             Err(error) => session.fail(attempt, error),

@@ -62,6 +62,8 @@ macro_rules! engine_contract {
             producers_are_known_where_nothing_is_kept,
             a_place_that_was_acked_stays_what_it_was,
             an_epoch_that_was_told_is_the_logs,
+            what_a_user_brings_into_being_is_limited,
+            what_has_expired_makes_room,
             random_histories_end_as_the_model_says,
             entries_come_and_go,
             a_second_birth_fences_the_first,
@@ -106,6 +108,7 @@ pub(crate) fn number(channel: &Channel, value: u64) -> Append {
         key: None,
         producer: None,
         refused: false,
+        owner: None,
     }
 }
 
@@ -135,7 +138,7 @@ pub(crate) async fn read(
 /// The request to read forwards.
 pub(crate) fn forwards(channel: &Channel, since: Option<Position>, limit: u32) -> Read {
     let channel = Arc::clone(channel);
-    Read { channel, since, limit, reverse: false, heard: false, meta_ttl: FIVE.meta_ttl }
+    Read { channel, since, limit, reverse: false, heard: false, owner: None, meta_ttl: FIVE.meta_ttl }
 }
 
 /// The offsets on a page.

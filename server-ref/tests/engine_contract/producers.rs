@@ -1,7 +1,9 @@
 //! Contracts of producers: what a channel makes of a publication that says which one it is.
 
 use super::*;
-use homing_server::engine::{IdempotencyKey, NotAppended, Publication, REMEMBERED, Stamp};
+use homing_server::engine::{
+    EngineError, IdempotencyKey, NotAppended, Owner, Publication, REMEMBERED, Stamp,
+};
 use model::Verdict;
 
 #[path = "../../../sdk-core/tests/support/producers.rs"]
@@ -148,6 +150,74 @@ pub(crate) async fn a_record_lives_as_long_as_it_is_used(setup: &impl Setup) {
     setup.pass(window + 20).await;
     assert_eq!(publish(2, "b").await, Err(NotAppended::UnknownProducer));
     assert_eq!(offset(publish(1, "a").await), 2, "nobody knows it any more");
+}
+
+fn owner(user: &str, limit: u32) -> Option<Owner> {
+    Some(Owner { user: user.into(), limit })
+}
+
+/// A user of the test's own.
+fn user() -> String {
+    channel("user").to_string()
+}
+
+pub(crate) async fn what_a_user_brings_into_being_is_limited(setup: &impl Setup) {
+    let engine = setup.node().await;
+    let (ada, bob, place) = (user(), user(), channel("owned"));
+    let by = async |user: &str, producer: &str, number: u64, id: &str| {
+        let stamp = Stamp { producer: producer.into(), ..stamp(1, number, id) };
+        engine.append(Append { owner: owner(user, 3), ..stamped(&place, stamp) }).finish().await
+    };
+    let full = EngineError::TooMany { limit: 3 };
+    // The channel's head, and a record of each producer.
+    assert_eq!(offset(by(&ada, "p", 1, "a").await.unwrap()), 1);
+    assert_eq!(offset(by(&ada, "q", 1, "b").await.unwrap()), 2);
+    assert_eq!(by(&ada, "r", 1, "c").await, Err(full));
+    let refused = Stamp { producer: "r".into(), ..stamp(1, 1, "c") };
+    let refused = Append { owner: owner(&ada, 3), refused: true, ..stamped(&place, refused) };
+    assert_eq!(engine.append(refused).finish().await, Err(full));
+    // What is there goes on, and so do others.
+    assert_eq!(offset(by(&ada, "p", 2, "d").await.unwrap()), 3);
+    assert!(by(&ada, "q", 1, "b").await.unwrap().unwrap().duplicate);
+    assert_eq!(by(&ada, "r", 2, "e").await, Ok(Err(NotAppended::UnknownProducer)));
+    assert_eq!(offset(by(&bob, "r", 1, "f").await.unwrap()), 4);
+    assert_eq!(offset(engine.append(number(&place, 1)).finish().await.unwrap()), 5);
+    let read = |at: &Channel, user: &str, limit| Read { owner: owner(user, limit), ..forwards(at, None, 10) };
+    assert_eq!(engine.read(read(&place, &ada, 1)).finish().await.unwrap().publications.len(), 5);
+
+    // A head counts for whoever makes it, by reading or by publishing.
+    let (eve, other) = (user(), channel("owned"));
+    let kept_nowhere = Append { retention: Retention::default(), ..stamped(&other, stamp(1, 1, "a")) };
+    let kept_nowhere = Append { owner: owner(&eve, 1), ..kept_nowhere };
+    engine.append(kept_nowhere).finish().await.unwrap().unwrap();
+    let full = EngineError::TooMany { limit: 1 };
+    assert_eq!(engine.read(read(&other, &eve, 1)).finish().await, Err(full));
+    let plain = || Append { owner: owner(&eve, 1), ..number(&other, 1) };
+    assert_eq!(engine.append(plain()).finish().await, Err(full));
+    assert_eq!(engine.read(read(&other, &bob, 9)).finish().await.unwrap().head.offset, 0);
+    assert_eq!(offset(engine.append(plain()).finish().await.unwrap()), 1);
+}
+
+pub(crate) async fn what_has_expired_makes_room(setup: &impl Setup) {
+    let engine = setup.node().await;
+    let (ada, place) = (user(), channel("owned"));
+    let window = setup.brief() * 2;
+    let by = async |producer: &str, number: u64| {
+        let id = format!("{producer}-{number}");
+        let stamp = Stamp { producer: producer.into(), window, ..stamp(1, number, &id) };
+        let append = Append { owner: owner(&ada, 2), ..stamped(&place, stamp) };
+        engine.append(Append { retention: Retention::default(), ..append }).finish().await
+    };
+    by("p", 1).await.unwrap().unwrap();
+    by("q", 1).await.unwrap().unwrap();
+    for number in 2..=4 {
+        setup.pass(setup.brief()).await;
+        by("p", number).await.unwrap().unwrap();
+    }
+    by("r", 1).await.unwrap().unwrap();
+    assert_eq!(by("s", 1).await, Err(EngineError::TooMany { limit: 2 }), "what is used stays");
+    setup.pass(window + 20).await;
+    by("s", 1).await.unwrap().unwrap();
 }
 
 pub(crate) async fn producers_are_known_where_nothing_is_kept(setup: &impl Setup) {

@@ -269,6 +269,7 @@ impl Side {
             Step::Append { at, data, retention, key, producer, refused } => {
                 let key = key.map(|(key, ttl)| IdempotencyKey { key: key.into(), ttl });
                 let append = Append {
+                    owner: None,
                     channel: channels[at].clone(),
                     data: data.into(),
                     meta: Bytes::new(),
@@ -294,8 +295,15 @@ impl Side {
                     let known = self.heads[at].iter().rev().nth(back)?;
                     Some(Position { offset: known.offset.saturating_add_signed(by), ..*known })
                 });
-                let read =
-                    Read { channel: channels[at].clone(), since, limit, reverse, heard: false, meta_ttl };
+                let read = Read {
+                    channel: channels[at].clone(),
+                    since,
+                    limit,
+                    reverse,
+                    heard: false,
+                    owner: None,
+                    meta_ttl,
+                };
                 let page = engine.read(read).finish().await.unwrap();
                 assert!(page.reach != Reach::Unknown || page.publications.is_empty());
                 self.page(at, &page)

@@ -1,6 +1,6 @@
 //! Redis fails over to a replica that has not got everything, again and again, under load and with real clients:
 //! what is lost is told to whoever it concerns, and nothing else is lost, doubled or of unknown end.
-//! `HOMING_SOAK_SECONDS` makes it go on for longer.
+//! `SOAK_SECONDS` makes it go on for longer.
 
 use crate::{
     load::{Load, Sum},
@@ -44,7 +44,7 @@ impl Pair {
 }
 
 fn soak() -> Duration {
-    let seconds = std::env::var("HOMING_SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(0))
 }
 

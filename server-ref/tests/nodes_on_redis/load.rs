@@ -249,8 +249,15 @@ async fn read(_held: (RealtimeClient, homing::Channel), mut messages: homing::Me
 async fn values(redis: &str) -> Vec<u64> {
     let engine = Redis::connect(RedisConfig::new(redis)).await.unwrap();
     let meta_ttl: Millis = 600_000;
-    let read =
-        Read { channel: ROOM.into(), since: None, limit: 1_000_000, reverse: false, heard: false, meta_ttl };
+    let read = Read {
+        channel: ROOM.into(),
+        since: None,
+        limit: 1_000_000,
+        reverse: false,
+        heard: false,
+        owner: None,
+        meta_ttl,
+    };
     let page = engine.read(read).finish().await.unwrap();
     let value = |data: &[u8]| std::str::from_utf8(data).unwrap().parse().unwrap();
     page.publications.iter().map(|publication| value(&publication.data)).collect()

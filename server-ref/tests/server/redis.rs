@@ -121,3 +121,27 @@ async fn a_redis_that_lost_everything_makes_subscribers_begin_again() {
     let page = reader.call("history", r#"{"channel":"chat:a","limit":-1}"#).await["history"].clone();
     assert_eq!(page["publications"][0]["data"], 2);
 }
+
+#[tokio::test]
+async fn what_makes_a_publish_known_again_lives_as_long_as_clients_are_told() {
+    let redis = RedisServer::start().await;
+    let server = node(&redis).await;
+    let mut socket = Socket::open(&server).await;
+    let connected = socket.call("connect", "{}").await["connect"].clone();
+    let limits = &connected["homing"]["limits"];
+    assert_eq!((&limits["dedupe_window"], &limits["in_flight"]), (&(48 * 3600).into(), &16.into()));
+    socket.call("subscribe", r#"{"channel":"chat:a"}"#).await;
+    let keyed = r#"{"channel":"chat:a","data":1,"idempotency_key":"k"}"#;
+    let stamped =
+        r#"{"channel":"chat:a","data":2,"homing":{"id":"m","producer":"p","session":1,"number":1}}"#;
+    for request in [keyed, stamped] {
+        let first = socket.call("publish", request).await["publish"]["offset"].clone();
+        let again = socket.call("publish", request).await["publish"].clone();
+        assert_eq!((&again["duplicate"], &again["offset"]), (&true.into(), &first));
+    }
+    for (keys, seconds) in [("*:once:*", 300), ("*:from:*", 48 * 3600)] {
+        let keys: Vec<String> = redis.command(&["KEYS", keys]).await;
+        let left: i64 = redis.command(&["PTTL", &keys[0]]).await;
+        assert!((1..=60_000).contains(&(seconds * 1000 + 1 - left)), "{keys:?} live for {left} ms");
+    }
+}

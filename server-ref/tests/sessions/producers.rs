@@ -251,3 +251,20 @@ fn without_a_window_messages_are_not_numbered() {
         assert_eq!(publish(&mut ada, "chat:a", (1, 1), "m1")["publish"]["offset"], offset);
     }
 }
+
+#[test]
+fn a_user_who_brings_too_much_into_being_is_told_so() {
+    let world = World::changed(|config| config.client.user_record_limit = 2);
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    ada.subscribe("chat:a");
+    assert_eq!(publish(&mut ada, "chat:a", (1, 1), "m1")["publish"]["offset"], 1);
+    let refused = ada.call("subscribe", r#"{"channel":"chat:b"}"#);
+    assert_eq!((code(&refused), refused["error"]["temporary"].clone()), (106, Value::Null));
+    assert!(refused["error"]["message"].as_str().unwrap().contains("2 channels and producers"), "{refused}");
+    let other = stamped("chat:a", (1, 1), "m2").replace(r#""p""#, r#""q""#);
+    assert_eq!(ada.refused("publish", &other), 106);
+    // What is there goes on, and others have limits of their own.
+    assert_eq!(publish(&mut ada, "chat:a", (1, 2), "m2")["publish"]["offset"], 2);
+    bob.subscribe("chat:b");
+    ada.subscribe("chat:b");
+}

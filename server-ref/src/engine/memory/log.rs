@@ -1,7 +1,10 @@
 //! The memory engine's log: a ring of publications, a head, and what is known again: keys and producers.
 
 use super::{
-    Append, Appended, Epoch, Hint, NotAppended, Page, Position, Read, channel::State, producers::Producers,
+    Append, Appended, EngineError, Epoch, Hint, NotAppended, Page, Position, Read,
+    channel::State,
+    owners::{Claim, Owners},
+    producers::Producers,
 };
 use crate::engine::{Publication, Reach};
 use std::collections::{BTreeMap, VecDeque};
@@ -10,6 +13,7 @@ pub(super) struct Records {
     /// `None` where nothing was ever kept: only keys are remembered.
     head: Option<Position>,
     head_until: i64,
+    head_claim: Option<Claim>,
     publications: VecDeque<Publication>,
     publications_until: i64,
     keys: BTreeMap<Box<str>, (Appended, i64)>,
@@ -23,6 +27,7 @@ impl Records {
         Self {
             head: None,
             head_until: 0,
+            head_claim: None,
             publications: VecDeque::new(),
             publications_until: 0,
             keys: BTreeMap::new(),
@@ -54,6 +59,9 @@ impl Records {
     fn touch(&mut self, now: i64, meta_ttl: u64, epoch: impl FnOnce() -> Epoch) -> Position {
         let head = *self.head.get_or_insert_with(|| Position { epoch: epoch(), offset: 0 });
         self.head_until = self.head_until.max(now.saturating_add_unsigned(meta_ttl));
+        if let Some(claim) = &self.head_claim {
+            claim.lives_until(self.head_until);
+        }
         head
     }
 }
@@ -64,36 +72,53 @@ impl State {
         &mut self,
         append: Append,
         now: i64,
+        owners: &Owners,
         epoch: impl FnOnce() -> Epoch,
-    ) -> (Result<Appended, NotAppended>, Option<Hint>) {
-        let Append { data, meta, retention, key, producer, refused, .. } = append;
+    ) -> (Result<Result<Appended, NotAppended>, EngineError>, Option<Hint>) {
+        let Append { data, meta, retention, key, producer, refused, owner, .. } = append;
         let is_plain = producer.is_none() && key.is_none();
         if is_plain && refused {
-            return (Err(NotAppended::Refused), None);
+            return (Ok(Err(NotAppended::Refused)), None);
         }
         if is_plain && !retention.keeps() {
             let hint = Hint::Appended(None, Publication { offset: 0, time: now, data, meta });
-            return (Ok(Appended { position: None, time: now, duplicate: false }), Some(hint));
+            return (Ok(Ok(Appended { position: None, time: now, duplicate: false })), Some(hint));
         }
         let log = self.log.get_or_insert_with(|| Box::new(Records::new()));
         log.expire(now);
         let meta_ttl = retention.meta_ttl.max(retention.ttl);
+        let mut is_new = false;
         let known = match (&producer, &key) {
-            (Some(stamp), _) => match log.producers.judge(stamp, now) {
-                Ok(known) => known,
-                Err(NotAppended::OutOfOrder { expected, .. }) => {
+            (Some(stamp), _) => match log.producers.judge(stamp, now, |until| {
+                is_new = true;
+                owners.claim(owner.as_ref(), now, until)
+            }) {
+                Err(error) => return (Err(error), None),
+                Ok(Ok(known)) => known,
+                Ok(Err(NotAppended::OutOfOrder { expected, .. })) => {
                     let epoch = retention.keeps().then(|| log.touch(now, meta_ttl, epoch).epoch);
-                    return (Err(NotAppended::OutOfOrder { expected, epoch }), None);
+                    return (Ok(Err(NotAppended::OutOfOrder { expected, epoch })), None);
                 }
-                Err(other) => return (Err(other), None),
+                Ok(Err(other)) => return (Ok(Err(other)), None),
             },
             (None, Some(key)) => log.keys.get(&key.key).map(|(first, _)| *first),
             (None, None) => None,
         };
         match known {
-            Some(first) => return (Ok(Appended { duplicate: true, ..first }), None),
-            None if refused => return (Err(NotAppended::Refused), None),
+            Some(first) => return (Ok(Ok(Appended { duplicate: true, ..first })), None),
+            None if refused => return (Ok(Err(NotAppended::Refused)), None),
             None => {}
+        }
+        if retention.keeps() && log.head.is_none() {
+            match owners.claim(owner.as_ref(), now, now.saturating_add_unsigned(meta_ttl)) {
+                Ok(claim) => log.head_claim = claim,
+                Err(error) => {
+                    if let Some(stamp) = producer.filter(|_| is_new) {
+                        log.producers.forget_new(&stamp.producer);
+                    }
+                    return (Err(error), None);
+                }
+            }
         }
         let mut publication = Publication { offset: 0, time: now, data, meta };
         let position = retention.keeps().then(|| {
@@ -118,16 +143,26 @@ impl State {
             }
             (None, None) => {}
         }
-        (Ok(appended), Some(Hint::Appended(position.map(|position| position.epoch), publication)))
+        (Ok(Ok(appended)), Some(Hint::Appended(position.map(|position| position.epoch), publication)))
     }
 
-    pub(super) fn read(&mut self, read: &Read, now: i64, epoch: impl FnOnce() -> Epoch) -> Page {
+    pub(super) fn read(
+        &mut self,
+        read: &Read,
+        now: i64,
+        owners: &Owners,
+        epoch: impl FnOnce() -> Epoch,
+    ) -> Result<Page, EngineError> {
         let log = self.log.get_or_insert_with(|| Box::new(Records::new()));
         log.expire(now);
+        if log.head.is_none() {
+            let until = now.saturating_add_unsigned(read.meta_ttl);
+            log.head_claim = owners.claim(read.owner.as_ref(), now, until)?;
+        }
         let head = log.touch(now, read.meta_ttl, epoch);
         let limit = read.limit as usize;
         if read.since.is_some_and(|since| since.epoch != head.epoch || since.offset > head.offset) {
-            return Page { head, publications: Vec::new(), reach: Reach::Unknown, survived: None };
+            return Ok(Page { head, publications: Vec::new(), reach: Reach::Unknown, survived: None });
         }
         let first = log.publications.front().map_or(head.offset + 1, |publication| publication.offset);
         let index = |offset: u64| usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -140,7 +175,7 @@ impl State {
             let newer = log.publications.iter().skip(index(next)).take(limit).cloned().collect();
             (newer, if next < first { Reach::Trimmed } else { Reach::Complete })
         };
-        Page { head, publications, reach, survived: None }
+        Ok(Page { head, publications, reach, survived: None })
     }
 
     pub(super) fn clear(&mut self) {

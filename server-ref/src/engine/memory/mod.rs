@@ -6,18 +6,20 @@
 mod channel;
 mod entries;
 mod log;
+mod owners;
 mod producers;
 
 use super::{
-    Append, Appended, Call, Channel, Engine, Entry, Epoch, Hint, Join, Joined, Leave, Left, Log, Map,
-    NotAppended, Page, Part, Position, PubSub, REMEMBERED, Read, Reaped, Renewal, Renewed, Sink, Snapshot,
-    Stamp, Stats,
+    Append, Appended, Call, Channel, Engine, EngineError, Entry, Epoch, Hint, Join, Joined, Leave, Left, Log,
+    Map, NotAppended, Page, Part, Position, PubSub, REMEMBERED, Read, Reaped, Renewal, Renewed, Sink,
+    Snapshot, Stamp, Stats,
 };
 use crate::clock::Clock;
 use bytes::Bytes;
 use channel::State;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use owners::Owners;
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::BTreeMap,
@@ -61,6 +63,7 @@ struct Store {
     births: AtomicU64,
     epoch: AtomicU64,
     swept: AtomicUsize,
+    owners: Owners,
 }
 
 impl fmt::Debug for Memory {
@@ -85,6 +88,7 @@ impl Memory {
             births: AtomicU64::new(0),
             epoch: AtomicU64::new(start.micros()),
             swept: AtomicUsize::new(0),
+            owners: Owners::default(),
         };
         Self { store: Arc::new(store), link: 0 }
     }
@@ -181,6 +185,9 @@ impl Store {
         let mut seen = 0;
         for _ in 0..SHARDS {
             let at = self.swept.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            if at == 0 {
+                self.owners.sweep(now);
+            }
             let mut table = self.shards[at].write();
             seen += table.len();
             table.retain(|_, state| {
@@ -204,19 +211,20 @@ impl Log for Memory {
         let store = &*self.store;
         let now = store.clock.unix();
         let channel = Arc::clone(&append.channel);
-        Call::Ready(Ok(store.with(&channel, |state| {
-            let (appended, told) = state.append(append, now, || store.next_epoch());
+        Call::Ready(store.with(&channel, |state| {
+            let (appended, told) = state.append(append, now, &store.owners, || store.next_epoch());
             if let Some(hint) = told {
                 store.tell(&channel, &state.listeners, hint);
             }
             appended
-        })))
+        }))
     }
 
     fn read(&self, read: Read) -> Call<Page> {
         let store = &*self.store;
         let now = store.clock.unix();
-        Call::Ready(Ok(store.with(&read.channel, |state| state.read(&read, now, || store.next_epoch()))))
+        let act = |state: &mut State| state.read(&read, now, &store.owners, || store.next_epoch());
+        Call::Ready(store.with(&read.channel, act))
     }
 
     fn clear(&self, channel: Channel) -> Call<()> {

@@ -1,7 +1,7 @@
 //! What a channel in memory knows of its producers: one record each. Judges a stamp before the append and
 //! notes it after; never appends itself.
 
-use super::{Appended, NotAppended, REMEMBERED, Stamp};
+use super::{Appended, EngineError, NotAppended, REMEMBERED, Stamp, owners::Claim};
 use std::collections::{BTreeMap, VecDeque};
 
 pub(super) struct Producers {
@@ -15,6 +15,7 @@ struct Record {
     last: u64,
     ids: VecDeque<(Box<str>, Appended)>,
     until: i64,
+    claim: Option<Claim>,
 }
 
 impl Producers {
@@ -34,32 +35,52 @@ impl Producers {
     }
 
     /// Whether the publication is known already, or the next one. The session is on record from here on.
-    pub(super) fn judge(&mut self, stamp: &Stamp, now: i64) -> Result<Option<Appended>, NotAppended> {
+    /// `claim` counts a new record that lives until then.
+    pub(super) fn judge(
+        &mut self,
+        stamp: &Stamp,
+        now: i64,
+        claim: impl FnOnce(i64) -> Result<Option<Claim>, EngineError>,
+    ) -> Result<Result<Option<Appended>, NotAppended>, EngineError> {
         self.expire(now);
         let until = now.saturating_add_unsigned(stamp.window);
         let Some(record) = self.records.get_mut(&stamp.producer) else {
             if stamp.number != 1 {
-                return Err(NotAppended::UnknownProducer);
+                return Ok(Err(NotAppended::UnknownProducer));
             }
-            let record = Record { session: stamp.session, last: 0, ids: VecDeque::new(), until };
+            let claim = claim(until)?;
+            let record = Record { session: stamp.session, last: 0, ids: VecDeque::new(), until, claim };
             self.records.insert(stamp.producer.clone(), record);
             self.checked_at = self.checked_at.min(until);
-            return Ok(None);
+            return Ok(Ok(None));
         };
         if stamp.session < record.session {
-            return Err(NotAppended::Fenced);
+            return Ok(Err(NotAppended::Fenced));
         }
         record.session = stamp.session;
         record.until = until;
+        if let Some(claim) = &record.claim {
+            claim.lives_until(until);
+        }
         self.checked_at = self.checked_at.min(until);
         if let Some((_, first)) = record.ids.iter().find(|(id, _)| *id == stamp.id) {
-            return Ok(Some(*first));
+            return Ok(Ok(Some(*first)));
         }
         let expected = record.last + 1;
-        match stamp.number {
+        Ok(match stamp.number {
             number if number < expected => Err(NotAppended::Taken { expected }),
             number if number > expected => Err(NotAppended::OutOfOrder { expected, epoch: None }),
             _ => Ok(None),
+        })
+    }
+
+    /// Takes back a record that was made for a publication which is not to be.
+    pub(super) fn forget_new(&mut self, producer: &str) {
+        if let Some(record) = self.records.get(producer).filter(|record| record.last == 0) {
+            if let Some(claim) = &record.claim {
+                claim.lives_until(0);
+            }
+            self.records.remove(producer);
         }
     }
 

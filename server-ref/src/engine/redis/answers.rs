@@ -2,8 +2,8 @@
 
 use super::{frame, request::Judged};
 use crate::engine::{
-    Appended, Entry, Epoch, Joined, Left, NotAppended, Page, Position, Publication, Reach, Renewed, Snapshot,
-    Stats,
+    Appended, EngineError, Entry, Epoch, Joined, Left, NotAppended, Page, Position, Publication, Reach,
+    Renewed, Snapshot, Stats,
 };
 use bytes::Bytes;
 use redis::{ServerError, ServerErrorKind, Value};
@@ -17,6 +17,8 @@ pub(super) enum Refusal {
     Moved,
     /// Nothing was done, another try makes sense later.
     Later,
+    /// A user has too much.
+    TooMany(u32),
     /// Something that must not happen.
     Broken,
 }
@@ -26,6 +28,10 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         (Some(ServerErrorKind::NoScript), _) => Refusal::Forgotten,
         (Some(ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown), _) => {
             Refusal::Moved
+        }
+        (_, "TOOMANY") => {
+            let limit = error.details().and_then(|limit| limit.parse().ok());
+            limit.map_or(Refusal::Broken, Refusal::TooMany)
         }
         (_, "GENERATION") => Refusal::Moved,
         (_, "OOM" | "BUSY" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN" | "CLUSTERDOWN") => Refusal::Later,
@@ -90,23 +96,25 @@ impl Appends {
     }
 
     /// The next append of the run.
-    pub(super) fn judged(&mut self, epoch: Option<Epoch>) -> Option<Judged> {
+    pub(super) fn judged(&mut self, epoch: Option<Epoch>, limit: u32) -> Option<Result<Judged, EngineError>> {
         match self.rest.next()? {
             value @ Value::Int(_) => {
                 let offset = count(&value)?;
                 let position = epoch.map(|epoch| Position { epoch, offset });
-                Some(Ok(Appended { position, time: self.time, duplicate: false }))
+                Some(Ok(Ok(Appended { position, time: self.time, duplicate: false })))
             }
             value => {
                 let text = text(value)?;
-                match text.as_bytes().first()? {
+                let judged = match text.as_bytes().first()? {
+                    b'L' => return Some(Err(EngineError::TooMany { limit })),
                     b'F' => Some(Err(NotAppended::Fenced)),
                     b'T' => Some(Err(NotAppended::Taken { expected: text[1..].parse().ok()? })),
                     b'O' => Some(Err(NotAppended::OutOfOrder { expected: text[1..].parse().ok()?, epoch })),
                     b'U' => Some(Err(NotAppended::UnknownProducer)),
                     b'R' => Some(Err(NotAppended::Refused)),
                     _ => first(&text).map(Ok),
-                }
+                };
+                judged.map(Ok)
             }
         }
     }

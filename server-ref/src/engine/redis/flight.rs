@@ -11,7 +11,7 @@ use super::{
     request::{Answer, Ask, Job, Judged, UNREADABLE, evalsha, reply},
     script::Script,
 };
-use crate::engine::{Append, Channel, EngineError, Retention};
+use crate::engine::{Append, Channel, EngineError, Owner, Retention};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
@@ -100,11 +100,12 @@ impl KnownBy {
     }
 }
 
-/// Appends to one channel with one retention, all of them known again in the same way.
+/// Appends to one channel with one retention, all of them known again and limited in the same way.
 struct Run {
     channel: Channel,
     retention: Retention,
     known_by: KnownBy,
+    limit: u32,
     members: Vec<(Append, Answer<Judged>)>,
 }
 
@@ -129,11 +130,14 @@ impl Flight {
                 Job::Append(append, answer) => {
                     let (channel, retention) = (Arc::clone(&append.channel), append.retention);
                     let known_by = KnownBy::of(&append);
-                    let alike = |run: &Run| run.retention == retention && run.known_by == known_by;
+                    let limit = append.owner.as_ref().map_or(0, |owner| owner.limit);
+                    let alike = |run: &Run| {
+                        run.retention == retention && run.known_by == known_by && run.limit == limit
+                    };
                     let at = last.get(&channel).copied().filter(|at| alike(&runs[*at]));
                     let at = at.unwrap_or_else(|| {
                         last.insert(Arc::clone(&channel), runs.len());
-                        runs.push(Run { channel, retention, known_by, members: Vec::new() });
+                        runs.push(Run { channel, retention, known_by, limit, members: Vec::new() });
                         runs.len() - 1
                     });
                     runs[at].members.push((append, answer));
@@ -231,11 +235,11 @@ impl Part {
                         shared.saw(epoch);
                     }
                     for (_, answer) in run.members {
-                        let judged = epoch.and_then(|epoch| answers.as_mut()?.judged(epoch));
+                        let judged = epoch.and_then(|epoch| answers.as_mut()?.judged(epoch, run.limit));
                         match judged {
                             None => reply(answer, Err(EngineError::Broken(UNREADABLE))),
-                            Some(judged) if live.acks.is_none() => reply(answer, Ok(judged)),
-                            Some(judged) => held.push((answer, judged)),
+                            Some(Ok(judged)) if live.acks.is_some() => held.push((answer, judged)),
+                            Some(outcome) => reply(answer, outcome),
                         }
                     }
                 }
@@ -248,6 +252,9 @@ impl Part {
 
     /// Redis did not carry this part out, or not to its end.
     fn refuse(self, shared: &Shared, live: &Arc<Live>, refusal: Refusal, error: &redis::ServerError) {
+        if let Refusal::TooMany(limit) = refusal {
+            return self.fail(EngineError::TooMany { limit });
+        }
         tracing::warn!(code = error.code(), details = error.details(), "Redis refused a call");
         match refusal {
             Refusal::Moved => {
@@ -255,7 +262,7 @@ impl Part {
                 self.fail(shared.away());
             }
             Refusal::Later | Refusal::Forgotten => self.fail(shared.away()),
-            Refusal::Broken => self.fail(EngineError::Broken("Redis refused a script")),
+            Refusal::TooMany(_) | Refusal::Broken => self.fail(EngineError::Broken("Redis refused a script")),
         }
     }
 }
@@ -266,6 +273,7 @@ struct Way {
     retention: Retention,
     count: usize,
     known_by: KnownBy,
+    limit: u32,
 }
 
 fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
@@ -273,8 +281,14 @@ fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
     let mut keys = 0;
     let mut numbered = Vec::with_capacity(runs.len());
     for run in runs {
-        let way = Way { retention: run.retention, count: run.members.len(), known_by: run.known_by };
+        let way = Way {
+            retention: run.retention,
+            count: run.members.len(),
+            known_by: run.known_by,
+            limit: run.limit,
+        };
         keys += if way.known_by == KnownBy::Nothing { 0 } else { way.count };
+        keys += if way.limit == 0 { 0 } else { way.count };
         keys += if way.retention.keeps() { 2 } else { 1 };
         numbered.push(ways.iter().position(|known| *known == way).unwrap_or_else(|| {
             ways.push(way);
@@ -294,12 +308,15 @@ fn encode_runs(runs: &[Run], shared: &Shared, live: &Live, seen: u64) -> Cmd {
             } else if let Some(key) = &append.key {
                 cmd.arg(shared.keys.idempotency(partition, &run.channel, &key.key));
             }
+            if let Some(Owner { user, .. }) = append.owner.as_ref().filter(|owner| owner.limit > 0) {
+                cmd.arg(shared.keys.owned(partition, user));
+            }
         }
     }
     cmd.arg(&*live.generation).arg(seen).arg(shared.config.hint_bytes).arg(runs.len()).arg(ways.len());
-    for Way { retention, count, known_by } in ways {
+    for Way { retention, count, known_by, limit } in ways {
         let size = if retention.keeps() { retention.size } else { 0 };
-        cmd.arg(size).arg(retention.ttl).arg(retention.meta_ttl).arg(count).arg(known_by as u8);
+        cmd.arg(size).arg(retention.ttl).arg(retention.meta_ttl).arg(count).arg(known_by as u8).arg(limit);
     }
     let mut body = Vec::new();
     for (run, way) in runs.iter().zip(numbered) {

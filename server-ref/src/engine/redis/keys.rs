@@ -74,6 +74,11 @@ impl Keys {
         self.key(partition, "from", &format!("{}:{channel}:{producer}", channel.len()))
     }
 
+    /// What a user has brought into being in a partition.
+    pub(super) fn owned(&self, partition: Partition, user: &str) -> String {
+        self.key(partition, "owned", user)
+    }
+
     /// The channel of a topic.
     pub(super) fn channel_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let (_, channel) = topic.strip_prefix(&*self.prefix)?.split_once("}:log:")?;

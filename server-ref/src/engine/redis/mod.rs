@@ -250,14 +250,16 @@ impl Log for Redis {
         let (epoch, offset) =
             read.since.map_or((String::new(), 0), |since| (since.epoch.to_string(), since.offset));
         let partition = keys.partition(&read.channel);
-        let all = vec![keys.head(partition, &read.channel), keys.log(partition, &read.channel)];
+        let mut all = vec![keys.head(partition, &read.channel), keys.log(partition, &read.channel)];
+        all.extend(read.owner.as_ref().map(|owner| keys.owned(partition, &owner.user)));
         let command = Command::script(Script::Read, all)
             .number(read.meta_ttl)
             .arg(epoch)
             .number(offset)
             .number(u64::from(read.limit))
             .number(u64::from(read.reverse))
-            .number(u64::from(read.heard));
+            .number(u64::from(read.heard))
+            .number(u64::from(read.owner.map_or(0, |owner| owner.limit)));
         let shared = Arc::clone(&self.shared);
         let decode = move |value| {
             let page = answers::page(value)?;

@@ -35,8 +35,8 @@ impl Script {
 
     pub(super) const fn source(self) -> &'static str {
         match self {
-            Self::Append => script!("head", "generation", "producers", "append"),
-            Self::Read => script!("head", "generation", "read"),
+            Self::Append => script!("head", "generation", "owners", "producers", "append"),
+            Self::Read => script!("head", "generation", "owners", "read"),
             Self::Clear => script!("head", "clear"),
             Self::Join => script!("head", "generation", "entries", "join"),
             Self::Renew => script!("head", "entries", "renew"),

@@ -2,25 +2,26 @@
 --
 -- ARGV: generation, seen, bytes above which a hint carries no publication, number of runs and of ways; per way:
 -- size, ttl, meta_ttl, publications in a run, how they are known again (0 not at all, 1 by a key, 2 by their
--- producer); per run: number of its way; per publication: 'length length\n', data and meta in one, or '' where it
+-- producer), how much their users may own (0: as much as they like); per run: number of its way; per publication: 'length length\n', data and meta in one, or '' where it
 -- must not be appended; where it has a key the key's ttl; where it has a producer session, number, id and window.
 -- KEYS: per run head and log (log alone, for its name, where nothing is kept), then the idempotency keys, or the
--- producers' records.
+-- producers' records, each with what its user owns where that is limited; those follow alone where nothing is
+-- known again.
 -- Answers: now; per run the epoch ('' where nothing is kept); per publication its offset, or the text 'epoch
 -- offset time' of the one that was there, or F fenced, T<expected> taken, O<expected> out of order, U unknown
--- producer, R not there.
+-- producer, R not there, L too much is owned.
 local TRIM = 8
 local small = tonumber(ARGV[3])
 local ways, a, k = {}, 6, 1
 for i = 1, tonumber(ARGV[5]) do
   local size, ttl, meta_ttl = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  ways[i] = { size, ttl, math.max(meta_ttl, ttl), tonumber(ARGV[a + 3]), ARGV[a + 4] }
-  a = a + 5
+  ways[i] = { size, ttl, math.max(meta_ttl, ttl), tonumber(ARGV[a + 3]), ARGV[a + 4], tonumber(ARGV[a + 5]) }
+  a = a + 6
 end
 local answer, n = { now }, 1
 local time = now .. ' '
 for _ = 1, tonumber(ARGV[4]) do
-  local size, ttl, span, count, known_by = unpack(ways[tonumber(ARGV[a])])
+  local size, ttl, span, count, known_by, limit = unpack(ways[tonumber(ARGV[a])])
   a = a + 1
   local kept = size > 0
   local head, log, o, f, u, x, y, e, earlier, is_new
@@ -40,10 +41,14 @@ for _ = 1, tonumber(ARGV[4]) do
   for _ = 1, count do
     local body = ARGV[a]
     a = a + 1
-    local key, instead
+    local key, owned, instead
     local number, id, window
     if known_by ~= '0' then
       key = KEYS[k]
+      k = k + 1
+    end
+    if limit > 0 then
+      owned = KEYS[k]
       k = k + 1
     end
     if known_by == '1' then
@@ -52,11 +57,20 @@ for _ = 1, tonumber(ARGV[4]) do
     elseif known_by == '2' then
       if producer ~= key then producer, record = key, call('GET', key) end
       number, id, window = tonumber(ARGV[a + 1]), ARGV[a + 2], ARGV[a + 3]
-      local is_used
-      instead, record, is_used = judge(record, tonumber(ARGV[a]), number, id)
+      local is_used = false
+      if not record and number == 1 and owned and not own(owned, key, limit, tonumber(window)) then
+        instead = 'L'
+      else
+        instead, record, is_used = judge(record, tonumber(ARGV[a]), number, id)
+      end
       if is_used and (instead or body == '') then call('SET', key, record, 'PX', window) end
       if instead and string.byte(instead) == 79 then tells_epoch = true end
       a = a + 4
+    end
+    if not instead and body ~= '' and kept and y == 0 and lines == 0 and owned then
+      if not own(owned, head, limit, span) then
+        instead, record = 'L', false
+      end
     end
     n = n + 1
     if instead then
