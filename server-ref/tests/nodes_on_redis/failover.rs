@@ -48,6 +48,7 @@ fn soak() -> Duration {
     Duration::from_secs(seconds.unwrap_or(0))
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a soak")]
 async fn fail_over_and_over(settings: &[(&str, &str)]) -> Sum {
     let mut pair = Pair::start().await;
     let url = pair.front.url();
