@@ -3,7 +3,6 @@
 //
 //   node bot.js [url] [room]
 
-import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { RealtimeClient } from "homing";
 import WebSocket from "ws";
@@ -33,16 +32,12 @@ client.on("error", (error) => console.error(error.message));
 channel.on("subscribed", ({ wasRecovering }) => console.log(wasRecovering ? "back:" : "here:", channel.name));
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void client.close({ flush: 500 }));
 
-/** Says something once: while the server is away it waits, and what may have arrived is not said again. */
+/** Says something, once: while the server is away it waits in the outbox. */
 const say = async (text) => {
-  const note = { id: randomUUID(), ...me, text };
-  for (;;) {
-    try {
-      return await channel.publish(note);
-    } catch (error) {
-      if (!error.retryable) return console.error(error.message);
-      await wait(1000);
-    }
+  try {
+    await channel.publish({ ...me, text });
+  } catch (error) {
+    console.error(error.message);
   }
 };
 

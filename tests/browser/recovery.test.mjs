@@ -126,6 +126,69 @@ test('the button cuts the line for real, and mending it brings everything home',
   await eventually(async () => (await ada.people()).join() === 'Ada,Ben', 'everyone to be here again');
 });
 
+test('what was typed on a cut line survives a reload with its clock, and then gets its tick, once', async () => {
+  const ada = await enter(server.address, 'loft', 'Ada');
+  const ben = await enter(server.address, 'loft', 'Ben');
+  await ada.say('Ada 1.');
+  await ben.sees('Ada 1.');
+  await ada.page.getByRole('button', { name: 'Cut the line' }).click();
+  await ada.state.getByText('The line is cut').waitFor();
+  for (const text of ['Ada 2.', 'Ada 3.']) await ada.say(text);
+  await ada.state.getByText('2 messages wait').waitFor();
+  await ada.kept(2);
+  await ada.page.reload();
+  await ada.state.getByText('2 messages wait').waitFor();
+  assert.deepEqual((await ada.messages()).map(({ text, state }) => [text, state]), [['Ada 2.', 'waiting'], ['Ada 3.', 'waiting']]);
+  for (const text of numbered('Ben', 3)) await ben.say(text);
+  await settled(ben);
+
+  await ada.page.getByRole('button', { name: 'Mend the line' }).click();
+  await ada.page.getByText('3 messages came home').waitFor();
+  await ada.page.getByText('You have caught up.').waitFor();
+  await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 3)]);
+  assert.deepEqual((await ada.messages()).map(({ recovered }) => recovered), [false, true, true, true, false, false]);
+  await ada.kept(0);
+});
+
+test('a message that the server refuses is parked with its reason, and is edited, tried again or given up', async () => {
+  const strict = await ChatServer.start({ HOMING_CLIENT_MESSAGE_SIZE_LIMIT: '400' });
+  try {
+    const ada = await enter(strict.address, 'hall', 'Ada');
+    const failed = ada.page.locator('.message.failed');
+    const reason = failed.getByText(/larger than the server takes/);
+    // While there is a connection the limit is known: nothing is queued, and the words stay where they are.
+    await ada.say('o'.repeat(500));
+    await ada.dismisses(/This cannot be sent/);
+    const text = ada.page.getByRole('textbox', { name: /^Message to/ });
+    assert.equal((await text.inputValue()).length, 500);
+    await ada.page.getByRole('button', { name: 'Cut the line' }).click();
+    await ada.state.getByText('The line is cut').waitFor();
+    for (const words of ['o'.repeat(500), 'u'.repeat(500), 'a short one']) await ada.say(words);
+    await ada.page.getByRole('button', { name: 'Mend the line' }).click();
+    await reason.first().waitFor();
+    await ada.page.locator('.message.sent').getByText('a short one').waitFor();
+    assert.equal(await failed.count(), 2);
+
+    // Parked ones outlive a reload, too.
+    await ada.page.reload();
+    await ada.connected();
+    await reason.nth(1).waitFor();
+    await failed.first().getByRole('button', { name: 'Try again' }).click();
+    await ada.dismisses(/This cannot be sent/);
+    assert.equal(await failed.count(), 2);
+    await failed.first().getByRole('button', { name: 'Edit' }).click();
+    assert.equal((await text.inputValue()).length, 500);
+    await ada.say('a shorter one');
+    await ada.page.locator('.message.sent').getByText('a shorter one').waitFor();
+    await failed.getByRole('button', { name: 'Discard' }).click();
+    await failed.waitFor({ state: 'detached' });
+    assert.deepEqual(await ada.texts(), ['a short one', 'a shorter one']);
+    await ada.kept(0);
+  } finally {
+    await strict.kill();
+  }
+});
+
 test('what the server keeps no longer is one gap, counted, and the rest comes', async () => {
   const ada = await enter(server.address, 'barn', 'Ada');
   await ada.say('Ada 1.');
@@ -143,6 +206,37 @@ test('what the server keeps no longer is one gap, counted, and the rest comes', 
   await ada.page.getByText('300 messages came home').waitFor();
   await ada.sees('Zoe 320.');
   assert.deepEqual(await ada.texts(), ['Ada 1.', ...numbered('Zoe', 320).slice(20)]);
+  inOrder(await ada.messages());
+});
+
+test('after a reload a room goes on where the page has read, and a gap stands where messages are gone', async () => {
+  const ada = await enter(server.address, 'shed', 'Ada');
+  await ada.say('Ada 1.');
+  await ada.page.locator('.message.sent').waitFor();
+  await ada.read('shed', 1);
+  const { page } = ada;
+  const address = page.url();
+  await page.goto('about:blank');
+  const writer = new RealtimeClient(server.url, { WebSocket, data: { user: 'zoe', info: { name: 'Zoe' } } });
+  writer.connect();
+  const shed = writer.channel('chat:shed', { joinLeave: true });
+  shed.on('joined', () => {});
+  for (const text of numbered('Zoe', 7)) await shed.publish({ text });
+  await page.goto(address);
+  await ada.connected();
+  await page.getByText('7 messages came home').waitFor();
+  await page.getByText('since you were here last. You have caught up.').waitFor();
+  assert.deepEqual((await ada.messages()).map(({ recovered }) => recovered), [false, true, true, true, true, true, true, true]);
+  await ada.read('shed', 8);
+
+  // Of 328 messages the 300 newest are left: 20 have never been on this page.
+  await page.goto('about:blank');
+  for (const text of numbered('Yan', 320)) await shed.publish({ text });
+  await writer.close();
+  await page.goto(address);
+  await ada.connected();
+  await page.getByText('20 messages are missing here').waitFor();
+  await ada.sees('Yan 320.');
   inOrder(await ada.messages());
 });
 

@@ -25,6 +25,9 @@ const open = (root: HTMLElement, me: Person): void => {
     openSocket: network.openSocket,
     // A server in development mode takes a page's word for who it is; elsewhere a token says it (`getToken`).
     data: { user: me.id, info: { name: me.name } },
+    // What was written and not sent, and how far each room was read, outlive the page.
+    storage: "durable",
+    user: me.id,
     name: "web-chat",
   });
   const house = new House(client, me, network);

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
+import { eventually } from './programs.mjs';
 
 let browser;
 
@@ -79,6 +80,46 @@ export class Visitor {
 
   async texts() {
     return (await this.messages()).map(({ text }) => text);
+  }
+
+  /** Reads a complaint, and has it gone. */
+  async dismisses(words) {
+    const complaint = this.page.locator('.complaint', { hasText: words });
+    await complaint.getByRole('button', { name: 'Dismiss' }).click();
+    await complaint.waitFor({ state: 'detached' });
+  }
+
+  /** What the page has stored, by key. */
+  #stored() {
+    return this.page.evaluate(
+      () =>
+        new Promise((resolve, reject) => {
+          const opening = indexedDB.open('homing');
+          opening.onerror = () => reject(opening.error);
+          opening.onsuccess = () => {
+            const db = opening.result;
+            const all = db.transaction('records').objectStore('records');
+            const [keys, values] = [all.getAllKeys(), all.getAll()];
+            all.transaction.oncomplete = () => {
+              db.close();
+              resolve(keys.result.map((key, at) => [key.at(-1), JSON.stringify(values.result[at])]));
+            };
+          };
+        }),
+    );
+  }
+
+  /** Waits until so many messages of the outbox are stored. */
+  kept(count) {
+    return eventually(async () => (await this.#stored()).filter(([key]) => key.startsWith('e/')).length === count, `${count} stored messages`);
+  }
+
+  /** Waits until it is stored that the room was read up to an offset. */
+  read(room, offset) {
+    return eventually(async () => {
+      const [, position] = (await this.#stored()).find(([key]) => key === `o/chat:${room}`) ?? [];
+      return position !== undefined && new RegExp(`offset[^0-9]+${offset}[^0-9]`).test(position);
+    }, `the stored position ${offset} of ${room}`);
   }
 
   people() {

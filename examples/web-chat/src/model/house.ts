@@ -1,7 +1,7 @@
 // All that the page shows: one client, the rooms that were opened over it, and the line's state in words that a
 // person can use. Tells its listeners that something changed; they read what they need.
 
-import type { RealtimeClient } from "homing";
+import type { RealtimeClient, Sending } from "homing";
 import type { NetworkSwitch } from "./network.js";
 import type { Person } from "./person.js";
 import { Room, type RoomHome } from "./room.js";
@@ -54,6 +54,8 @@ export class House implements RoomHome {
   /** Since when there is no connection; undefined: there is one. */
   #lostAt: number | undefined = Date.now();
   #away = 0;
+  /** Whether what was written last is kept in memory only. */
+  #volatile = false;
 
   constructor(client: RealtimeClient, me: Person, network: NetworkSwitch) {
     this.client = client;
@@ -73,6 +75,13 @@ export class House implements RoomHome {
     });
     client.on("fatal", (error) => this.complain("The client has stopped; reload the page", error.message));
     network.onChange(() => this.#tell("line"));
+    client.outbox.on("change", ({ type, entry }) => {
+      if (type === "state" && entry.state === "sending") this.#tell("flight", "out");
+    });
+    // Where nothing can be stored, what waits would be lost with the page.
+    window.addEventListener("beforeunload", (event) => {
+      if (this.#volatile && client.outbox.size.count > 0) event.preventDefault();
+    });
   }
 
   get away(): number {
@@ -143,6 +152,11 @@ export class House implements RoomHome {
 
   flew(direction: "out" | "in"): void {
     this.#tell("flight", direction);
+  }
+
+  kept(sending: Sending): void {
+    sending.catch(() => undefined);
+    sending.stored.then(({ durably }) => (this.#volatile = !durably)).catch(() => undefined);
   }
 
   complain(what: string, why: string): void {

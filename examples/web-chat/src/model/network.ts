@@ -66,10 +66,30 @@ class Line implements SocketLike {
   }
 }
 
+/** Where the page remembers that its line is cut, as long as its tab is open. */
+const KEY = "homing-chat-cut";
+
+const recall = (): boolean => {
+  try {
+    return sessionStorage.getItem(KEY) !== null;
+  } catch {
+    return false;
+  }
+};
+
+const remember = (cut: boolean): void => {
+  try {
+    if (cut) sessionStorage.setItem(KEY, "cut");
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // Then a reload mends it.
+  }
+};
+
 export class NetworkSwitch {
   readonly #lines = new Set<Line>();
   readonly #listeners = new Set<() => void>();
-  #cut = false;
+  #cut = recall();
 
   get isCut(): boolean {
     return this.#cut;
@@ -102,6 +122,7 @@ export class NetworkSwitch {
   }
 
   #changed(): void {
+    remember(this.#cut);
     for (const listener of this.#listeners) listener();
   }
 }

@@ -5,8 +5,6 @@ import { NAME_LENGTH } from "./person.js";
 
 /** The payload, the same as the bots use. */
 export interface Note {
-  /** Made by the sender; it knows its own message by it. */
-  readonly id: string;
   /** The sender's own word for who they are; what the server says counts more. */
   readonly user: string;
   readonly name: string;
@@ -22,12 +20,12 @@ const field = (value: unknown, key: string): unknown =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 
 /** A note, or undefined where the payload is none. */
-export const readNote = (data: unknown, info: ClientInfo | null, position: string): Note | undefined => {
+export const readNote = (data: unknown, info: ClientInfo | null): Note | undefined => {
   const words = text(field(data, "text"), TEXT_LENGTH);
   if (words === "") return undefined;
   const user = info?.user || text(field(data, "user"), 64) || (info?.client ?? "");
   const name = nameOf(info) || text(field(data, "name"), NAME_LENGTH) || "Guest";
-  return { id: text(field(data, "id"), 64) || position, user, name, text: words };
+  return { user, name, text: words };
 };
 
 /** The name that the server vouches for; empty where it knows none. */

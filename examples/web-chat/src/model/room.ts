@@ -8,12 +8,12 @@ import {
   type ChannelMessage,
   type HistoryPage,
   type RealtimeClient,
+  type Sending,
   type SubscribedEvent,
 } from "homing";
 import { Members, type Member } from "./members.js";
 import { readNote, type Note } from "./note.js";
-import { isPassing, Outbox } from "./outbox.js";
-import { randomId, type Person } from "./person.js";
+import type { Person } from "./person.js";
 import { Timeline, type MessageEntry } from "./timeline.js";
 
 /** The namespace that the server's development configuration has. */
@@ -32,6 +32,8 @@ export interface RoomHome {
   /** A message went out or came in over the line. */
   flew(direction: "out" | "in"): void;
   complain(what: string, why: string): void;
+  /** A message was accepted; its end is shown by its echo. */
+  kept(sending: Sending): void;
 }
 
 export class Room {
@@ -39,10 +41,11 @@ export class Room {
   readonly timeline = new Timeline();
   readonly #home: RoomHome;
   readonly #channel: Channel<{ message: unknown }>;
-  readonly #outbox: Outbox;
   readonly #members = new Members();
-  /** Messages up to here were fetched after an absence. */
-  #returning: { readonly key: string; readonly epoch: string; readonly upTo: number } | undefined;
+  /** Messages behind `from`, up to there, are fetched after an absence. */
+  #returning:
+    | { readonly key: string; readonly epoch: string; readonly from: number; readonly upTo: number; readonly away: number }
+    | undefined;
   #unread = 0;
   /** Where the channel stood when the room was first opened: what is behind it is news. */
   #start: { readonly epoch: string; readonly offset: number } | undefined;
@@ -54,13 +57,7 @@ export class Room {
   constructor(name: string, home: RoomHome) {
     this.name = name;
     this.#home = home;
-    this.#channel = home.client.channel(NAMESPACE + name, { joinLeave: true });
-    this.#outbox = new Outbox({
-      ready: () => this.#channel.state.status === "subscribed" && this.#returning === undefined,
-      publish: (note) => this.#publish(note),
-      arrived: ({ id }) => this.timeline.find(id)?.state === "sent",
-      failed: ({ id }, why) => this.#settle(id, { state: "failed", failure: why }),
-    });
+    this.#channel = home.client.channel(NAMESPACE + name, { joinLeave: true, durable: true });
     this.#listen();
     void this.#read();
   }
@@ -111,36 +108,38 @@ export class Room {
     this.#home.changed(this);
   }
 
-  say(text: string): void {
-    const { me } = this.#home;
-    const note: Note = { id: randomId(), user: me.id, name: me.name, text };
-    this.timeline.write({
-      kind: "message",
-      key: note.id,
-      note,
-      own: true,
-      recovered: false,
-      state: "waiting",
-      failure: "",
-      time: Date.now(),
-      offset: 0,
-      epoch: "",
+  /** Publishes; what the client refuses at once is said, and the words stay with the writer. */
+  say(text: string): boolean {
+    return this.#try("This cannot be sent", () => this.#home.kept(this.#channel.publish(this.#note(text))));
+  }
+
+  /** The words of one's own message that can still be changed; undefined: it cannot. */
+  draftOf(key: string): string | undefined {
+    return this.timeline.find(key)?.note.text;
+  }
+
+  /**
+   * Puts other words into a message: one that was never sent keeps its place, a refused one goes out
+   * anew, and so does one that has left the outbox.
+   */
+  mend(key: string, text: string): boolean {
+    const entry = this.#home.client.outbox.find(key);
+    if (!entry) return this.say(text);
+    return this.#try("This cannot be changed", () => {
+      if (entry.state === "parked") this.#home.kept(entry.retry(this.#note(text)));
+      else entry.edit(this.#note(text));
     });
-    this.#home.changed(this);
-    this.#outbox.add(note);
   }
 
   retry(key: string): void {
-    const entry = this.timeline.find(key);
-    if (!entry) return;
-    this.#settle(key, { state: "waiting", failure: "" });
-    this.#outbox.add(entry.note);
+    this.#try("This cannot be sent", () => {
+      const sending = this.#home.client.outbox.find(key)?.retry();
+      if (sending) this.#home.kept(sending);
+    });
   }
 
   discard(key: string): void {
-    this.#outbox.discard(key);
-    this.timeline.remove(key);
-    this.#home.changed(this);
+    this.#try("This cannot be taken back", () => this.#home.client.outbox.find(key)?.discard());
   }
 
   async loadOlder(): Promise<void> {
@@ -178,6 +177,8 @@ export class Room {
     this.#channel.on("joined", ({ info }) => this.#memberChanged(() => this.#members.join(info)));
     this.#channel.on("left", ({ info }) => this.#memberChanged(() => this.#members.leave(info)));
     this.#channel.on("state", () => this.#home.changed(this));
+    // Of what was missed while the page was away: the loop begins with the newest of history.
+    this.#channel.on("gap", (gap) => this.#gap(gap));
     this.#channel.on("error", (error) => {
       if (!error.retryable) this.#home.complain(`Something is wrong with ${this.name}`, error.message);
     });
@@ -189,10 +190,11 @@ export class Room {
 
   async #read(): Promise<void> {
     try {
-      for await (const item of this.#channel.messages({ last: PAGE })) {
+      for await (const item of this.#channel.messages({ last: PAGE, echo: true })) {
         if (item.type === "gap") this.#gap(item);
-        else this.#message(item);
-        this.#caughtUp(item.type === "gap" ? item.to : item);
+        else if (item.state === "sent") this.#message(item);
+        else this.#own(item);
+        if (item.type === "gap" || item.offset > 0) this.#caughtUp(item.type === "gap" ? item.to : item);
       }
     } catch (error) {
       this.#ended = describe(error);
@@ -200,17 +202,18 @@ export class Room {
     }
   }
 
-  #subscribed({ wasRecovering, position }: SubscribedEvent): void {
+  #subscribed({ wasRecovering, position, missed }: SubscribedEvent): void {
+    const away = this.#start ? this.#home.away : 0;
     this.#start ??= position ?? { epoch: "", offset: 0 };
-    if (wasRecovering && position) {
+    if (wasRecovering && position && missed !== 0) {
       const { epoch, offset } = position;
-      this.#returning = { key: `return ${epoch} ${offset} ${Date.now()}`, epoch, upTo: offset };
+      const from = missed === null ? 0 : offset - missed;
+      this.#returning = { key: `return ${epoch} ${offset} ${Date.now()}`, epoch, from, upTo: offset, away };
       this.#caughtUp({ epoch, offset: this.#seen.epoch === epoch ? this.#seen.offset : 0 });
     }
     if (this.#start.offset === 0) this.#opened();
     else if (!this.#loaded) void this.#lookForHistory();
     void this.#readMembers();
-    this.#outbox.wake();
   }
 
   /** The newest position that was shown. */
@@ -223,7 +226,8 @@ export class Room {
     const returning = this.#returning;
     if (!returning || (at.epoch === returning.epoch && at.offset < returning.upTo)) return;
     this.#returning = undefined;
-    this.#outbox.wake();
+    this.timeline.allReturned(returning.key);
+    this.#home.changed(this);
   }
 
   /** A room whose messages have all been dropped has none that would tell that its history was read. */
@@ -260,14 +264,15 @@ export class Room {
   #message(message: ChannelMessage): void {
     const entry = this.#entry(message);
     if (!entry) return;
-    const returning = this.#returning;
-    const recovered = returning?.epoch === message.epoch && message.offset <= returning.upTo;
+    const { epoch, offset } = message;
+    const returning = this.#returning?.epoch === epoch ? this.#returning : undefined;
+    const recovered = returning !== undefined && offset > returning.from && offset <= returning.upTo;
     this.#members.signed(message.info, entry.note.name);
     const known = this.timeline.find(entry.key);
-    if (returning && recovered && !known) this.timeline.returned(returning.key, this.#home.away);
+    if (recovered && !known) this.timeline.returned(returning.key, { epoch, offset: returning.from }, returning.away);
     const isNews = this.timeline.arrive({ ...entry, recovered });
     if (this.#loaded && this.#home.current !== this) this.trim();
-    const old = this.#start?.epoch === message.epoch && message.offset <= this.#start.offset;
+    const old = this.#start?.epoch === epoch && offset <= this.#start.offset && !recovered;
     if (isNews && !entry.own && !old) {
       this.#unread += 1;
       this.#home.flew("in");
@@ -275,12 +280,24 @@ export class Room {
     this.#home.changed(this);
   }
 
+  /** One's own message that the channel does not have, as it stands. */
+  #own(message: ChannelMessage): void {
+    const entry = this.#entry(message);
+    if (message.state === "discarded" || !entry) this.timeline.remove(message.id);
+    else {
+      const state = message.state === "failed" ? "failed" : "waiting";
+      this.timeline.write({ ...entry, own: true, state, failure: message.failure?.message ?? "" });
+    }
+    this.#home.changed(this);
+  }
+
   #entry(message: ChannelMessage): MessageEntry | undefined {
-    const { data, info, epoch, offset, time } = message;
-    const note = readNote(data, info, `${epoch} ${offset}`);
+    const { id, data, info, epoch, offset, time } = message;
+    const note = readNote(data, info);
     if (!note) return undefined;
     const own = this.isSelf(note.user);
-    return { kind: "message", key: note.id, note, own, recovered: false, state: "sent", failure: "", time, offset, epoch };
+    const key = id || `${epoch} ${offset}`;
+    return { kind: "message", key, note, own, recovered: false, state: "sent", failure: "", time, offset, epoch };
   }
 
   #gap(gap: ChannelGap): void {
@@ -294,16 +311,24 @@ export class Room {
     this.timeline.prepend(older.flatMap((message) => this.#entry(message) ?? []));
   }
 
-  async #publish(note: Note): Promise<void> {
-    this.#home.flew("out");
-    const { time } = await this.#channel.publish(note);
-    this.#settle(note.id, time > 0 ? { state: "sent", time } : { state: "sent" });
+  #note(text: string): Note {
+    const { id, name } = this.#home.me;
+    return { user: id, name, text };
   }
 
-  #settle(key: string, change: Partial<Pick<MessageEntry, "state" | "failure" | "time">>): void {
-    this.timeline.change(key, change);
-    this.#home.changed(this);
+  #try(what: string, act: () => unknown): boolean {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      this.#home.complain(what, describe(error));
+      return false;
+    }
   }
 }
+
+/** Whether the next attempt may go better: the line broke, or the server is busy. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof RealtimeError && (error.retryable || error.name === "outcome_unknown");
 
 const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -26,6 +26,9 @@ export interface MessageEntry {
 export interface GapEntry {
   readonly kind: "gap";
   readonly key: string;
+  /** The last one that is missing. */
+  readonly epoch: string;
+  readonly offset: number;
   /** 0: nobody knows how many. */
   readonly count: number;
   readonly reason: GapReason;
@@ -35,9 +38,14 @@ export interface GapEntry {
 export interface ReturnEntry {
   readonly kind: "return";
   readonly key: string;
+  /** The last one that was here before. */
+  readonly epoch: string;
+  readonly offset: number;
   readonly count: number;
-  /** How long the line was away, milliseconds. */
+  /** How long the line was away, milliseconds; 0: the page was. */
   readonly away: number;
+  /** Whether all of them are here. */
+  readonly done: boolean;
 }
 
 export type Entry = MessageEntry | GapEntry | ReturnEntry;
@@ -93,15 +101,11 @@ export class Timeline {
     return true;
   }
 
-  /** Adds one's own message at the end, before it is sent. */
+  /** Shows one's own message that the server does not have: at the end, or where it stood as it changes. */
   write(message: MessageEntry): void {
-    this.#entries.push(message);
-  }
-
-  change(key: string, change: Partial<Pick<MessageEntry, "state" | "failure" | "time">>): void {
-    this.#entries = this.#entries.map((entry) =>
-      entry.key === key && entry.kind === "message" ? { ...entry, ...change } : entry,
-    );
+    const known = this.find(message.key);
+    if (known) this.#replace(known, message);
+    else this.#entries.push(message);
   }
 
   remove(key: string): void {
@@ -111,19 +115,40 @@ export class Timeline {
   /** Adds older messages, oldest first, above everything. */
   prepend(messages: readonly MessageEntry[]): void {
     const shown = new Set(this.#entries.map((entry) => entry.key));
-    this.#entries = [...messages.filter((message) => !shown.has(message.key)), ...this.#entries];
+    const marks = this.#entries.filter((entry) => entry.kind !== "message" && entry.offset > 0);
+    this.#entries = [
+      ...messages.filter((message) => !shown.has(message.key)),
+      ...this.#entries.filter((entry) => !marks.includes(entry)),
+    ];
+    for (const mark of marks) this.#insert(mark);
   }
 
   gap({ from, to, reason }: ChannelGap): void {
+    const key = `gap ${to.epoch} ${to.offset}`;
+    if (this.#entries.some((entry) => entry.key === key)) return;
     const count = from.epoch === to.epoch && from.offset > 0 ? to.offset - from.offset + 1 : 0;
-    this.#insert({ kind: "gap", key: `gap ${to.epoch} ${to.offset}`, count, reason });
+    this.#insert({ kind: "gap", key, epoch: to.epoch, offset: to.offset, count, reason });
   }
 
-  /** Opens a mark above what comes next, or counts one more below it. */
-  returned(key: string, away: number): void {
-    const mark = this.#entries.find((entry) => entry.key === key);
-    if (!mark) this.#insert({ kind: "return", key, count: 1, away });
-    else if (mark.kind === "return") this.#entries[this.#entries.indexOf(mark)] = { ...mark, count: mark.count + 1 };
+  /** Opens a mark behind `at`, or counts one more below it. */
+  returned(key: string, at: { readonly epoch: string; readonly offset: number }, away: number): void {
+    const mark = this.#mark(key);
+    if (mark) this.#replace(mark, { ...mark, count: mark.count + 1 });
+    else this.#insert({ kind: "return", key, epoch: at.epoch, offset: at.offset, count: 1, away, done: false });
+  }
+
+  /** All that belongs to a mark is here. */
+  allReturned(key: string): void {
+    const mark = this.#mark(key);
+    if (mark) this.#replace(mark, { ...mark, done: true });
+  }
+
+  #mark(key: string): ReturnEntry | undefined {
+    return this.#entries.find((entry): entry is ReturnEntry => entry.kind === "return" && entry.key === key);
+  }
+
+  #replace(known: Entry, entry: Entry): void {
+    this.#entries = this.#entries.map((other) => (other === known ? entry : other));
   }
 
   /** Drops the oldest beyond what is kept. */
@@ -133,12 +158,14 @@ export class Timeline {
     return true;
   }
 
-  /** What waits or failed stays at the end: the server has not put it into the order yet. */
+  /** In the channel's order; what waits or failed stays at the end: the server has not put it into the order yet. */
   #insert(entry: Entry): void {
     let at = this.#entries.length;
     while (at > 0) {
-      const before = this.#entries[at - 1];
-      if (before?.kind !== "message" || before.offset > 0 || before.state === "sent") break;
+      const before = this.#entries[at - 1] as Entry;
+      const waits = before.kind === "message" && before.offset === 0 && before.state !== "sent";
+      const later = entry.offset > 0 && before.epoch === entry.epoch && before.offset > entry.offset;
+      if (!waits && !later) break;
       at -= 1;
     }
     this.#entries.splice(at, 0, entry);

@@ -14,8 +14,8 @@ import { Wire } from "./wire.js";
 export const showChat = (root: HTMLElement, house: House, rename: (name: string) => void): void => {
   const wire = new Wire(house);
   const rooms = new Rooms(house, rename);
-  const messages = new Messages(house);
   const composer = new Composer(house, () => messages.follow());
+  const messages = new Messages(house, (key) => composer.edit(key));
   const people = new People(house);
   const complaints = new Complaints();
 

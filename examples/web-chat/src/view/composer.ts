@@ -14,6 +14,8 @@ export class Composer {
   /** What was begun and not sent, by room. */
   readonly #drafts = new Map<string, string>();
   #room = "";
+  /** The message whose words are being changed; empty: a new one is written. */
+  #editing = "";
 
   constructor(house: House, said: () => void) {
     this.#house = house;
@@ -44,6 +46,7 @@ export class Composer {
   draw(): void {
     const { current } = this.#house;
     if (current.name !== this.#room) {
+      this.#editing = "";
       if (this.#room) this.#drafts.set(this.#room, this.#text.value);
       this.#room = current.name;
       this.#text.value = this.#drafts.get(current.name) ?? "";
@@ -60,12 +63,25 @@ export class Composer {
     if (matchMedia("(pointer: fine)").matches) this.#text.focus();
   }
 
+  /** Takes a message's words, to send them changed. */
+  edit(key: string): void {
+    const text = this.#house.current.draftOf(key);
+    if (text === undefined) return;
+    this.#editing = key;
+    this.#text.value = text;
+    this.#fit();
+    this.#text.focus();
+  }
+
   #submit(): void {
     const text = this.#text.value.trim();
     if (text === "") return;
+    const room = this.#house.current;
+    const taken = this.#editing ? room.mend(this.#editing, text) : room.say(text);
+    if (!taken) return;
+    this.#editing = "";
     this.#text.value = "";
     this.#fit();
-    this.#house.current.say(text);
     this.#said();
   }
 

@@ -22,6 +22,7 @@ interface Row {
 export class Messages {
   readonly element: HTMLElement;
   readonly #house: House;
+  readonly #edit: (key: string) => void;
   readonly #list = html("ol", { class: "messages" });
   readonly #top = html("p", { class: "top" });
   readonly #scroller: HTMLElement;
@@ -33,8 +34,9 @@ export class Messages {
   /** What was newest when the reader left the bottom. */
   #seenCount = 0;
 
-  constructor(house: House) {
+  constructor(house: House, edit: (key: string) => void) {
     this.#house = house;
+    this.#edit = edit;
     this.#scroller = html("div", { class: "scroller", role: "log", tabindex: 0 }, this.#top, this.#list);
     this.#news = button("", { class: "news", hidden: true }, () => this.follow());
     this.element = html("div", { class: "log" }, this.#scroller, this.#news);
@@ -104,6 +106,7 @@ export class Messages {
       }
       const row = rowOf(entry, place, {
         retry: (key) => this.#room?.retry(key),
+        edit: (key) => this.#edit(key),
         discard: (key) => this.#room?.discard(key),
       });
       if (known) known.row.replaceWith(row);

@@ -15,6 +15,7 @@ export interface Place {
 
 export interface RowActions {
   retry(key: string): void;
+  edit(key: string): void;
   discard(key: string): void;
 }
 
@@ -22,11 +23,11 @@ export interface RowActions {
 export const lookOf = (entry: Entry, { opens, day }: Place): string => {
   switch (entry.kind) {
     case "message":
-      return [entry.state, entry.note.name, entry.time, entry.recovered, opens, day].join("|");
+      return [entry.state, entry.failure, entry.note.text, entry.note.name, entry.time, entry.recovered, opens, day].join("|");
     case "gap":
       return "gap";
     case "return":
-      return String(entry.count);
+      return `${entry.count} ${entry.done}`;
   }
 };
 
@@ -78,6 +79,7 @@ const failure = ({ key, failure: why }: MessageEntry, actions: RowActions): HTML
     { class: "failure" },
     html("span", {}, why),
     button("Try again", { class: "link" }, () => actions.retry(key)),
+    button("Edit", { class: "link" }, () => actions.edit(key)),
     button("Discard", { class: "link" }, () => actions.discard(key)),
   );
 
@@ -96,11 +98,11 @@ const why: Record<GapEntry["reason"], string> = {
   lagged: "They came faster than this page could take them.",
 };
 
-const returnRow = ({ key, count, away }: ReturnEntry): HTMLElement =>
+const returnRow = ({ key, count, away, done }: ReturnEntry): HTMLElement =>
   html(
     "li",
     { class: "divider return", "data-key": key },
-    html("p", {}, mark(), html("strong", {}, count === 1 ? "1 message came home" : `${count} messages came home`), html("span", {}, `after ${duration(away)} without a line`)),
+    html("p", {}, mark(), html("strong", {}, count === 1 ? "1 message came home" : `${count} messages came home`), html("span", {}, `${away > 0 ? `after ${duration(away)} without a line` : "since you were here last"}. ${done ? "You have caught up." : "Catching up"}`)),
   );
 
 const duration = (milliseconds: number): string => {
