@@ -59,7 +59,7 @@ impl Desk {
         });
         let function = |value: &JsValue| value.clone().unchecked_into::<Function>();
         let numbers = NUMBERS.map(|name| if name.starts_with("backoff") { "1" } else { "" }).join(r#"",""#);
-        let options = format!(r#"["00ff","ws://test/","","","","","","","","","","{numbers}"]"#);
+        let options = format!(r#"["00ff","ws://test/","","","","","","","","","","","{numbers}"]"#);
         let document = web_sys::window().unwrap().document().map(JsCast::unchecked_into);
         let host = Host::new(&options, function(open.as_ref()), function(emit.as_ref()), document);
         Self { host, sockets, events, _open: open, _emit: emit }
