@@ -4,12 +4,15 @@ use crate::cli::{Command, File, Flags, Serve, Token};
 use homing_server::{
     Config, Server,
     auth::{Minted, mint},
+    clock::SystemClock,
     config::{self, ConfigError},
+    hooks::http::HttpHooks,
     serve::{self, BuildError},
 };
 use std::{
     io::IsTerminal,
     process::ExitCode,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -61,7 +64,8 @@ fn load(file: &File) -> Result<Config, ConfigError> {
 
 #[expect(clippy::print_stdout, reason = "the answer is its output")]
 fn check(file: &File) -> Result<(), Failure> {
-    load(file)?;
+    let config = load(file)?;
+    HttpHooks::new(&config, Arc::new(SystemClock::new()))?;
     println!("the settings are fine");
     Ok(())
 }

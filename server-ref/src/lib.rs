@@ -31,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 mod frames;
+pub mod hooks;
 pub mod hub;
 pub mod metrics;
 pub mod node;

@@ -1,6 +1,7 @@
 //! The server's counters. No room and no user is ever a label.
 
-use metrics::{Counter, Gauge, Recorder, counter, gauge};
+use crate::hooks::Hook;
+use metrics::{Counter, Gauge, Histogram, Recorder, counter, gauge, histogram};
 
 /// Handles of the counters, made once.
 #[derive(Debug)]
@@ -33,6 +34,55 @@ pub struct Metrics {
     pub room_reads: Counter,
     /// Calls of the engine that failed or missed their deadline.
     pub engine_failures: Counter,
+    /// Calls of hooks.
+    pub hooks: HookMeters,
+}
+
+/// What is counted of one hook.
+#[derive(Clone, Debug)]
+pub struct HookMeter {
+    /// Calls under way.
+    pub under_way: Gauge,
+    /// Calls that wait for their turn.
+    pub waiting: Gauge,
+    /// Addresses that are left alone because they fail.
+    pub open: Gauge,
+    /// How long calls took.
+    pub seconds: Histogram,
+    /// Calls that were granted.
+    pub granted: Counter,
+    /// Calls that were refused, or ended the connection.
+    pub refused: Counter,
+    /// Calls without an answer that can be used.
+    pub failed: Counter,
+    /// Calls that were not made: too many wait, or the hook is left alone.
+    pub shed: Counter,
+}
+
+/// What is counted of each hook.
+#[derive(Debug)]
+pub struct HookMeters([HookMeter; 6]);
+
+impl HookMeters {
+    fn new() -> Self {
+        Self(Hook::ALL.map(|hook| {
+            let calls = |outcome| counter!("homing_hook_calls_total", "hook" => hook.name(), "outcome" => outcome);
+            HookMeter {
+                under_way: gauge!("homing_hook_calls", "hook" => hook.name()),
+                waiting: gauge!("homing_hook_calls_waiting", "hook" => hook.name()),
+                open: gauge!("homing_hook_breakers_open", "hook" => hook.name()),
+                seconds: histogram!("homing_hook_seconds", "hook" => hook.name()),
+                granted: calls("granted"),
+                refused: calls("refused"),
+                failed: calls("failed"),
+                shed: calls("shed"),
+            }
+        }))
+    }
+
+    pub(crate) fn of(&self, hook: Hook) -> &HookMeter {
+        &self.0[hook as usize]
+    }
 }
 
 impl Metrics {
@@ -53,6 +103,7 @@ impl Metrics {
             unrecovered: counter!("homing_subscriptions_unrecovered_total"),
             room_reads: counter!("homing_room_reads_total"),
             engine_failures: counter!("homing_engine_failures_total"),
+            hooks: HookMeters::new(),
         })
     }
 

@@ -14,6 +14,10 @@ pub struct ConnectionClaims {
     pub expires_at: Option<i64>,
     /// JSON put into presence and publications.
     pub info: Option<Box<str>>,
+    /// JSON for the client.
+    pub data: Option<Box<str>>,
+    /// JSON for hooks; the client never sees it.
+    pub meta: Option<Box<str>>,
     /// Server-side subscriptions, by channel.
     pub subs: BTreeMap<String, TokenSubscription>,
 }
@@ -25,6 +29,8 @@ pub struct TokenSubscription {
     pub info: Option<Box<str>>,
     /// JSON for the client.
     pub data: Option<Box<str>>,
+    /// Unix seconds at which the subscription expires; `None`: never.
+    pub expires_at: Option<i64>,
 }
 
 /// What a valid subscription token says.
@@ -54,6 +60,8 @@ pub(super) struct Claims<'a> {
     pub(super) aud: Option<Audience>,
     #[serde(default, borrow)]
     info: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    meta: Option<&'a RawValue>,
     #[serde(default)]
     expire_at: Option<f64>,
     #[serde(default)]
@@ -110,9 +118,9 @@ impl<'a> Claims<'a> {
         let mut subs: BTreeMap<String, TokenSubscription> =
             self.channels.into_iter().map(|channel| (channel, TokenSubscription::default())).collect();
         subs.extend(self.subs.into_iter().map(|(channel, sub)| {
-            (channel, TokenSubscription { info: line(sub.info), data: line(sub.data) })
+            (channel, TokenSubscription { info: line(sub.info), data: line(sub.data), expires_at: None })
         }));
-        ConnectionClaims { user, expires_at, info: line(self.info), subs }
+        ConnectionClaims { user, expires_at, info: line(self.info), data: None, meta: line(self.meta), subs }
     }
 
     pub(super) fn subscription(self, user: String) -> SubscriptionClaims {

@@ -1,7 +1,7 @@
 //! What a single value cannot tell: settings that contradict each other, names that are taken.
 
 use super::{Ack, ChannelOptions, Config, ConfigError};
-use crate::auth;
+use crate::{auth, hooks};
 use std::collections::BTreeSet;
 
 /// Names that prefix the parts of a channel that are maps.
@@ -70,6 +70,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     if client.subscription_token.enabled {
         auth::check(&client.subscription_token.token, "client.subscription_token")?;
     }
+    hooks::http::check(config)?;
     check_channels(config)
 }
 

@@ -1,7 +1,10 @@
 //! Reads settings: a file (TOML or JSON), then the environment over it, each key checked against the keys
 //! that exist before it is read as a value.
 
-use super::{ChannelOptions, Config, ConfigError, NamedOptions, Span, Token};
+use super::{
+    ChannelOptions, Config, ConfigError, NamedOptions, NamedProxy, NamedRpcOptions, Proxy, RpcOptions, Span,
+    Token,
+};
 use serde_json::{Map, Value};
 
 /// What the names of environment variables begin with: `HOMING_CLIENT_INSECURE` is `client.insecure`.
@@ -20,9 +23,7 @@ const UNSUPPORTED: &[&str] = &[
     "node",
     "opentelemetry",
     "presence_manager",
-    "proxies",
     "redis_stream",
-    "rpc",
     "swagger",
     "uni_grpc",
     "uni_http_stream",
@@ -32,12 +33,14 @@ const UNSUPPORTED: &[&str] = &[
     "webtransport",
     "debug",
     "pid_file",
-    "client.proxy",
     "client.subscribe_to_user_personal_channel",
+    "channel.proxy.map_publish",
+    "channel.proxy.map_remove",
+    "channel.proxy.subscribe_stream",
+    "channel.proxy.cache_empty",
     "client.connection_subscription_limit",
     "client.concurrency",
     "client.channel_level_ping",
-    "channel.proxy",
     "channel.publication_data_format",
     "http_server.internal_address",
     "http_server.internal_port",
@@ -65,12 +68,6 @@ const UNSUPPORTED: &[&str] = &[
 
 /// The same for the options of a namespace.
 const UNSUPPORTED_OPTIONS: &[&str] = &[
-    "subscribe_proxy_enabled",
-    "subscribe_proxy_name",
-    "publish_proxy_enabled",
-    "publish_proxy_name",
-    "sub_refresh_proxy_enabled",
-    "sub_refresh_proxy_name",
     "subscribe_stream_proxy_enabled",
     "subscribe_stream_proxy_name",
     "subscribe_stream_proxy_bidirectional",
@@ -84,6 +81,9 @@ const UNSUPPORTED_OPTIONS: &[&str] = &[
     "channel_regex_compiled",
     "subscribe_cel",
 ];
+
+/// What a hook's address may have in Centrifugo's files.
+const UNSUPPORTED_OF_PROXIES: &[&str] = &["binary_encoding", "grpc", "grpc_metadata", "test_grpc_dialer"];
 
 /// Settings from a file, if one is given, and the environment's variables.
 ///
@@ -166,6 +166,19 @@ fn check_flattened(tree: &Value) -> Result<(), ConfigError> {
     for (at, options) in namespaces.into_iter().flatten().enumerate() {
         check_part::<ChannelOptions>(options, &format!("channel.namespaces[{at}]"))?;
     }
+    let proxies = tree.pointer("/proxies").and_then(Value::as_array);
+    for (at, proxy) in proxies.into_iter().flatten().enumerate() {
+        check_part::<Proxy>(proxy, &format!("proxies[{at}]"))?;
+    }
+    for key in ["connect", "refresh"] {
+        if let Some(proxy) = tree.pointer(&format!("/client/proxy/{key}")) {
+            check_part::<Proxy>(proxy, &format!("client.proxy.{key}"))?;
+        }
+    }
+    let methods = tree.pointer("/rpc/namespaces").and_then(Value::as_array);
+    for (at, options) in methods.into_iter().flatten().enumerate() {
+        check_part::<RpcOptions>(options, &format!("rpc.namespaces[{at}]"))?;
+    }
     let token = tree.pointer("/client/subscription_token");
     token.map_or(Ok(()), |token| check_part::<Token>(token, "client.subscription_token"))
 }
@@ -181,6 +194,8 @@ fn check_part<T: serde::de::DeserializeOwned>(part: &Value, path: &str) -> Resul
 fn known() -> Value {
     let mut config = Config::default();
     config.channel.namespaces = vec![NamedOptions::default()];
+    config.proxies = vec![NamedProxy::default()];
+    config.rpc.namespaces = vec![NamedRpcOptions::default()];
     serde_json::to_value(config).unwrap_or_default()
 }
 
@@ -202,15 +217,21 @@ fn joined(path: &str, key: &str) -> String {
 /// Refuses keys that do not exist, and takes out those that this server does not have but that are off.
 fn check_keys(tree: &mut Value, known: &Value, path: &str, unsupported: &[&str]) -> Result<(), ConfigError> {
     match (tree, known) {
+        // Names of the application's own.
+        (Value::Object(_), Value::Object(_)) if path.ends_with("http.static_headers") => Ok(()),
         (Value::Object(fields), Value::Object(names)) => {
             let options = path == "channel.without_namespace" || path.starts_with("channel.namespaces[");
+            let proxy = names.contains_key("endpoint");
             let mut kept = Map::new();
             for (key, mut value) in std::mem::take(fields) {
                 let full = joined(path, &key);
                 if let Some(known) = names.get(&key) {
                     check_keys(&mut value, known, &full, unsupported)?;
                     kept.insert(key, value);
-                } else if unsupported.contains(&&*full) || options && UNSUPPORTED_OPTIONS.contains(&&*key) {
+                } else if unsupported.contains(&&*full)
+                    || options && UNSUPPORTED_OPTIONS.contains(&&*key)
+                    || proxy && UNSUPPORTED_OF_PROXIES.contains(&&*key)
+                {
                     if !is_off(&value) {
                         return Err(ConfigError::Unsupported { key: full });
                     }

@@ -4,6 +4,7 @@
 //! [`load`] reads file and environment; the type here only says what there is. Checked once, at start.
 
 mod check;
+mod hooks;
 mod load;
 mod namespace;
 mod span;
@@ -12,6 +13,10 @@ use crate::clock::Millis;
 use serde::{Deserialize, Serialize};
 
 pub use check::check;
+pub use hooks::{
+    ChannelProxies, ClientProxies, EnabledProxy, Hooks, NamedProxy, NamedRpcOptions, Proxy, ProxyHttp, Rpc,
+    RpcOptions,
+};
 pub use load::{ENV_PREFIX, development, load, parse};
 pub use namespace::{ChannelOptions, NamedOptions, RecoveryMode};
 pub use span::Span;
@@ -80,6 +85,12 @@ pub struct Config {
     pub client: Client,
     /// Channels.
     pub channel: Channels,
+    /// Procedures that a backend carries out.
+    pub rpc: Rpc,
+    /// What all hooks have in common.
+    pub hooks: Hooks,
+    /// Further addresses of hooks, for the namespaces that name them.
+    pub proxies: Vec<NamedProxy>,
     /// How the server stops.
     pub shutdown: Shutdown,
     /// What is logged.
@@ -376,6 +387,8 @@ pub struct Client {
     pub token: Token,
     /// Subscription tokens; those of the connection unless enabled.
     pub subscription_token: SubscriptionToken,
+    /// Hooks of connections.
+    pub proxy: ClientProxies,
 }
 
 impl Default for Client {
@@ -404,6 +417,7 @@ impl Default for Client {
             connect_include_server_time: false,
             token: Token::default(),
             subscription_token: SubscriptionToken::default(),
+            proxy: ClientProxies::default(),
         }
     }
 }
@@ -459,6 +473,8 @@ pub struct Channels {
     pub user_separator: String,
     /// How long a channel's head is kept, where its namespace says nothing; default 720h.
     pub history_meta_ttl: Span,
+    /// Hooks of channels.
+    pub proxy: ChannelProxies,
     /// Options of channels without a namespace.
     pub without_namespace: ChannelOptions,
     /// The namespaces.
@@ -474,6 +490,7 @@ impl Default for Channels {
             user_boundary: "#".into(),
             user_separator: ",".into(),
             history_meta_ttl: Span::hours(720),
+            proxy: ChannelProxies::default(),
             without_namespace: ChannelOptions::default(),
             namespaces: Vec::new(),
         }

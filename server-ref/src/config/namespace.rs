@@ -67,6 +67,18 @@ pub struct ChannelOptions {
     pub allow_user_limited_channels: bool,
     /// What a channel's name (behind the namespace) must match.
     pub channel_regex: Option<String>,
+    /// Who may subscribe without a subscription token is asked of a hook, whatever the options above say.
+    pub subscribe_proxy_enabled: bool,
+    /// Which of `proxies` is asked; default: `channel.proxy.subscribe`.
+    pub subscribe_proxy_name: String,
+    /// A hook is asked when a subscription expires, instead of its client.
+    pub sub_refresh_proxy_enabled: bool,
+    /// Which of `proxies` is asked; default: `channel.proxy.sub_refresh`.
+    pub sub_refresh_proxy_name: String,
+    /// Who may publish, and what, is asked of a hook, whatever the options above say.
+    pub publish_proxy_enabled: bool,
+    /// Which of `proxies` is asked; default: `channel.proxy.publish`.
+    pub publish_proxy_name: String,
 }
 
 /// A namespace.

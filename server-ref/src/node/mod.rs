@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     engine::{Append, Appended, Call, Channel, Engine, EngineError, IdempotencyKey, NotAppended},
     frames,
+    hooks::{AnyHooks, Desk},
     hub::{Close, Connection, Control, Hub},
     metrics::Metrics,
     rpc::Procedures,
@@ -62,6 +63,7 @@ pub struct Node {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) procedures: Procedures,
+    pub(crate) desk: Desk,
     pub(crate) work: WorkQueue,
     emulated: emulation::Sessions,
     id: String,
@@ -91,6 +93,8 @@ pub struct Parts {
     pub entropy: [u8; 32],
     /// What clients can call.
     pub procedures: Procedures,
+    /// Who answers the questions that the settings have the server ask; `None`: none are asked.
+    pub hooks: Option<AnyHooks>,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -105,7 +109,7 @@ impl Node {
     /// A node, attached to its engine.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, engine, clock, entropy, procedures, metrics } = parts;
+        let Parts { config, engine, clock, entropy, procedures, hooks, metrics } = parts;
         let verifier = |token| Verifier::new(token).expect("the configuration was checked");
         let tokens = verifier(&config.client.token);
         let separate = config.client.subscription_token.enabled;
@@ -117,11 +121,12 @@ impl Node {
             rules: Rules::new(&config.channel),
             hub: Hub::default(),
             registry: Registry::default(),
-            metrics,
             tokens,
             subscription_tokens,
             origins: Origins::new(&config.client.allowed_origins),
             procedures,
+            desk: Desk::new(hooks, &config, &clock, &metrics.hooks),
+            metrics,
             work: WorkQueue::default(),
             emulated: emulation::Sessions::default(),
             id,

@@ -22,6 +22,7 @@ use crate::{
         memory::Memory,
         redis::{Ack, Redis, RedisConfig, RedisStartError},
     },
+    hooks::{AnyHooks, Hooks, http::HttpHooks},
     metrics::Metrics,
     node::{Node, Parts},
     rpc::{Caller, ProcedureResult, Procedures},
@@ -66,6 +67,7 @@ pub struct Builder {
     clock: Option<Clocks>,
     entropy: Option<[u8; 32]>,
     procedures: Procedures,
+    hooks: Option<AnyHooks>,
 }
 
 struct Engines(Arc<dyn Engine>);
@@ -124,6 +126,15 @@ impl Builder {
         self
     }
 
+    /// Answers the questions that the settings have the server ask (`client.proxy.connect.enabled`,
+    /// `publish_proxy_enabled` of a namespace, …) instead of a backend behind HTTP. Endpoints are not needed
+    /// then.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl Hooks) -> Self {
+        self.hooks = Some(AnyHooks::new(hooks));
+        self
+    }
+
     /// Takes the messages of clients that want no answer.
     #[must_use]
     pub fn on_message(mut self, take: impl Fn(Caller, Option<Bytes>) + Send + Sync + 'static) -> Self {
@@ -150,7 +161,14 @@ impl Builder {
         };
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = Metrics::new(&recorder);
-        let node = Node::new(Parts { config, engine, clock, entropy, procedures: self.procedures, metrics });
+        let hooks = match self.hooks {
+            None if config.wanted_hooks().next().is_some() => {
+                Some(AnyHooks::new(HttpHooks::new(&config, Arc::clone(&clock))?))
+            }
+            hooks => hooks,
+        };
+        let procedures = self.procedures;
+        let node = Node::new(Parts { config, engine, clock, entropy, procedures, hooks, metrics });
         runtime.spawn(upkeep::keep(Arc::downgrade(&node)));
         Ok(Server { node, metrics: recorder.handle() })
     }

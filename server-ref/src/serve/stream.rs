@@ -36,6 +36,14 @@ pub(super) enum Framing {
 }
 
 impl Framing {
+    /// Name of the transport, as hooks are told.
+    pub(super) const fn transport(self) -> &'static str {
+        match self {
+            Self::Lines => "http_stream",
+            Self::Events => "sse",
+        }
+    }
+
     fn write(self, message: &[u8], out: &mut Vec<u8>) {
         let (before, behind): (&[u8], &[u8]) = match self {
             Self::Lines => (b"", b"\n"),

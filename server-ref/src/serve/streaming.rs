@@ -111,7 +111,7 @@ fn open(
         return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
     }
     let session = match admission::admit(node) {
-        Ok(admitted) => admitted.session(node),
+        Ok(admitted) => admitted.session(node, framing.transport(), headers),
         Err(refused) => return refused,
     };
     // One piece waits while another is written; what the socket does not take stays in the connection's queue.

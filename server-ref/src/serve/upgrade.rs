@@ -44,7 +44,7 @@ pub(super) async fn upgrade(State(node): State<Arc<Node>>, mut request: Request)
         return (StatusCode::UPGRADE_REQUIRED, "this connection cannot be upgraded\n").into_response();
     };
     let session = match admission::admit(&node) {
-        Ok(admitted) => admitted.session(&node),
+        Ok(admitted) => admitted.session(&node, "websocket", request.headers()),
         Err(refused) => return refused,
     };
     tokio::spawn(async move {

@@ -89,10 +89,20 @@ impl Session {
         E: Late + Send + 'static,
         F: FnOnce(&mut Self, Result<T, E>) + Send + 'static,
     {
+        self.then_within(call, self.node.config.engine.call_timeout.millis(), next);
+    }
+
+    /// The same, where the call may take so many milliseconds.
+    pub(super) fn then_within<T, E, F>(&mut self, call: Call<T, E>, patience: Millis, next: F)
+    where
+        T: Send + 'static,
+        E: Late + Send + 'static,
+        F: FnOnce(&mut Self, Result<T, E>) + Send + 'static,
+    {
         match call {
             Call::Ready(result) => next(self, result),
             Call::Pending(pending) => {
-                let deadline = self.node.now() + self.node.config.engine.call_timeout.millis();
+                let deadline = self.node.now() + patience;
                 self.calls.push(Box::new(Wait { pending, result: None, deadline, next }));
             }
         }
@@ -132,6 +142,7 @@ impl Session {
 
     /// Reads on where commands had to wait.
     pub(super) fn resume(&mut self) {
+        self.advance_lanes();
         if !self.backlog.is_empty() {
             let text = std::mem::take(&mut self.backlog);
             self.read(&text);

@@ -2,12 +2,14 @@
 
 use super::{
     Identity, Refusal, Session, Stage,
+    asking::Denied,
     subscriptions::{Asked, Purpose},
 };
 use crate::{
     auth::{ConnectionClaims, TokenError},
     engine::{Channel, Epoch, Position, REMEMBERED},
     frames,
+    hooks::{AnyHooks, Hook, Line},
 };
 use bytes::Bytes;
 use homing_core::wire::{
@@ -26,6 +28,8 @@ const PRODUCERS: &str = "producers";
 pub(super) struct Connecting {
     id: u32,
     expires_at: Option<i64>,
+    /// JSON for the client.
+    data: Option<Box<str>>,
     /// Server-side subscriptions that are not there yet.
     missing: usize,
 }
@@ -80,6 +84,12 @@ impl Session {
                 Err(error) => session.connect_refused(id, error),
             });
         }
+        if let Some(headers) = request.headers {
+            node.desk.emulate(&mut self.visit, headers.as_str());
+        }
+        if let Some(line) = self.line(Hook::Connect, config.proxy.connect.enabled, "") {
+            return self.connect_by_hook(id, request, positions, &line);
+        }
         if config.insecure {
             self.identified(id, Introduction::claims(request.data), &positions);
         } else if config.allow_anonymous_connect_without_token {
@@ -87,6 +97,27 @@ impl Session {
         } else {
             self.refuse_connect(id, Refusal::because(ErrorCode::Unauthorized, "a token is needed".into()));
         }
+    }
+
+    fn connect_by_hook(&mut self, id: u32, request: &Connect<'_>, positions: Positions, line: &Arc<Line>) {
+        let data = match self.payload(request.data) {
+            Ok(data) => data,
+            Err(refusal) => return self.refuse_connect(id, refusal),
+        };
+        let ask = self.connect_ask(line, request, data);
+        self.ask_hook(line, ask, AnyHooks::connect, move |session, verdict| match verdict {
+            Ok(grant) if session.is_past(grant.expires_at) => {
+                session.refuse_connect(id, ErrorCode::Expired.into());
+            }
+            Ok(grant) => session.identified(id, grant.into(), &positions),
+            Err(error) => match error.into() {
+                Denied::Refused(refusal) => session.refuse_connect(id, refusal),
+                Denied::Ended(close) => {
+                    session.node.metrics.refused.increment(1);
+                    session.end(close);
+                }
+            },
+        });
     }
 
     fn connect_refused(&mut self, id: u32, error: TokenError) {
@@ -114,20 +145,20 @@ impl Session {
     }
 
     fn identified(&mut self, id: u32, claims: ConnectionClaims, positions: &Positions) {
-        let ConnectionClaims { user, expires_at, info, subs } = claims;
+        let ConnectionClaims { user, expires_at, info, data, meta, subs } = claims;
         let user: Arc<str> = user.into();
         let limit = self.node.config.client.user_connection_limit;
         if let Err(error) = self.node.registry.claim(&self.connection, &user, limit) {
             self.node.metrics.refused.increment(1);
             return self.end_with(DisconnectCode::ConnectionLimit, error);
         }
-        let mut identity = Identity { user, info, meta: Bytes::new() };
+        let mut identity = Identity { user, info, meta: Bytes::new(), aside: meta.map(Arc::from) };
         identity.meta = identity.meta_with(self.connection.client(), None);
         self.identity = Some(Box::new(identity));
         if subs.len() > self.node.config.client.channel_limit {
             return self.end(DisconnectCode::ChannelLimit.into());
         }
-        self.connecting = Some(Box::new(Connecting { id, expires_at, missing: subs.len() }));
+        self.connecting = Some(Box::new(Connecting { id, expires_at, data, missing: subs.len() }));
         if subs.is_empty() {
             return self.connected();
         }
@@ -144,7 +175,8 @@ impl Session {
             };
             let meta = self.meta(sub.info.as_deref());
             let channel: Channel = channel.into();
-            attempts.push(self.subscriptions.add(channel, Purpose::Connect, asked, meta));
+            attempts.push(self.subscriptions.add(Arc::clone(&channel), Purpose::Connect, asked, meta));
+            self.prolong(&channel, sub.expires_at);
         }
         for attempt in attempts {
             self.enter(attempt);
@@ -172,7 +204,9 @@ impl Session {
 
     fn connected(&mut self) {
         let Some(connecting) = self.connecting.take() else { return };
-        let Connecting { id, expires_at, .. } = *connecting;
+        let Connecting { id, expires_at, data, .. } = *connecting;
+        // A hook sees to the expiry, so the client need not.
+        let told_expiry = expires_at.filter(|_| self.refresh_line().is_none());
         let config = &self.node.config;
         let subs = self.subscriptions.iter();
         let subs = subs.map(|one| (one.channel.as_ref().into(), self.subscribe_result(one))).collect();
@@ -185,8 +219,9 @@ impl Session {
             client: self.connection.client().as_ref().into(),
             version: env!("CARGO_PKG_VERSION").into(),
             subs,
-            expires: expires_at.is_some(),
-            ttl: expires_at.map_or(0, |at| self.seconds_until(at)),
+            data: data.as_deref().map(Raw::trusted),
+            expires: told_expiry.is_some(),
+            ttl: told_expiry.map_or(0, |at| self.seconds_until(at)),
             ping: u32::try_from(ping.div_ceil(1000)).unwrap_or(u32::MAX),
             pong: ping > 0 && config.client.pong_timeout.millis() > 0,
             session: self.secret.as_deref().unwrap_or_default().into(),
@@ -226,6 +261,23 @@ impl Session {
         match chan_info {
             None => identity.meta.clone(),
             chan_info => identity.meta_with(self.connection.client(), chan_info),
+        }
+    }
+}
+
+impl Session {
+    /// What publications say of this client is another one from now on.
+    pub(super) fn change_info(&mut self, info: Option<Box<str>>) {
+        let Some(identity) = &mut self.identity else { return };
+        identity.info = info;
+        identity.meta = identity.meta_with(self.connection.client(), None);
+        let identity = &*identity;
+        for subscription in self.subscriptions.iter_mut() {
+            let old = frames::raw(&subscription.meta).as_str();
+            let old = wire::json::decode_publication(old).ok().and_then(|old| old.info);
+            let chan_info = old.and_then(|info| info.chan_info);
+            let new = identity.meta_with(self.connection.client(), chan_info.map(Raw::as_str));
+            subscription.meta = new;
         }
     }
 }

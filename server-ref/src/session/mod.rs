@@ -5,13 +5,15 @@
 //! session ([`Session::handle_control`]), calls [`Session::handle_timeout`] when [`Session::poll_timeout`]
 //! says so, and polls [`Session::poll_calls`] with its waker. Dropping the session leaves every channel.
 //!
-//! Commands are carried out in the order in which they come. One that needs the result of an earlier one
-//! waits, and everything behind it; the others overtake no call of their own channel, because the engine
-//! keeps the order of calls.
+//! Commands to one channel are carried out in the order in which they come: the engine keeps the order of
+//! calls, and one that needs the result of an earlier one waits in the channel's lane. Those to other channels
+//! overtake it.
 
+mod asking;
 mod budget;
 mod calls;
 mod connect;
+mod lanes;
 mod permission;
 mod publish;
 mod query;
@@ -23,6 +25,7 @@ mod times;
 use crate::{
     engine::EngineError,
     frames,
+    hooks::Visit,
     hub::{Close, Connection, Control},
     node::{Node, Registered},
     rpc::ProcedureError,
@@ -31,6 +34,7 @@ use budget::{Budget, Spent};
 use bytes::Bytes;
 use calls::Waiting;
 use connect::Connecting;
+use lanes::{Lanes, Step};
 use homing_core::wire::{
     Command, DisconnectCode, ErrorCode, ErrorReply, Outcome, Push, PushEvent, Reply, Request, json,
 };
@@ -40,6 +44,15 @@ use times::Times;
 
 /// Calls that one connection may have under way; behind them it is read no further.
 const MAX_CALLS: usize = 64;
+
+/// Where a command goes.
+enum Place<'a> {
+    Now,
+    /// Into the lane of this channel.
+    Lane(&'a str),
+    /// With everything behind it.
+    Backlog,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -62,7 +75,10 @@ pub struct Session {
     subscriptions: Subscriptions,
     calls: Vec<Box<dyn Waiting>>,
     connecting: Option<Box<Connecting>>,
-    /// Commands that wait for an earlier one, or for the client to read.
+    visit: Visit,
+    /// Commands that wait for an earlier one to their channel.
+    lanes: Lanes,
+    /// Commands that wait for the connect command, for room, or for the client to read.
     backlog: String,
     /// Bytes that waited to be written when that was last seen.
     waiting: usize,
@@ -83,6 +99,8 @@ struct Identity {
     info: Option<Box<str>>,
     /// What every publication of this client says of it: `{"info":{…}}`.
     meta: Bytes,
+    /// JSON for hooks; the client never sees it.
+    aside: Option<Arc<str>>,
 }
 
 /// Why a command is refused, as the client is told.
@@ -153,6 +171,8 @@ impl Session {
             subscriptions: Subscriptions::default(),
             calls: Vec::new(),
             connecting: None,
+            visit: Visit::default(),
+            lanes: Lanes::default(),
             backlog: String::new(),
             waiting: 0,
             deferred: Vec::new(),
@@ -229,21 +249,28 @@ impl Session {
                 _ if self.stage == Stage::Ended => return,
                 None => return,
                 Some(Err(error)) => return self.end_with(DisconnectCode::BadRequest, error),
-                Some(Ok(command)) if self.must_wait(&command) => {
-                    rest.clone_into(&mut self.backlog);
-                    return;
-                }
-                Some(Ok(command)) => self.handle_command(&command),
+                Some(Ok(command)) => match self.place(&command) {
+                    Place::Now => self.handle_command(&command),
+                    Place::Lane(channel) => {
+                        let is_publish = matches!(command.request, Request::Publish(_));
+                        let text = rest.strip_suffix(commands.rest()).unwrap_or(rest);
+                        self.lanes.wait(channel, text, is_publish);
+                    }
+                    Place::Backlog => {
+                        rest.clone_into(&mut self.backlog);
+                        return;
+                    }
+                },
             }
         }
     }
 
-    /// Whether a command needs the outcome of one that is under way.
-    fn must_wait(&self, command: &Command<'_>) -> bool {
+    /// Where a command has to wait for one that is under way, if it has to.
+    fn place<'c>(&self, command: &'c Command<'_>) -> Place<'c> {
+        let is_full = || self.calls.len() >= MAX_CALLS || !self.lanes.has_room() || self.is_clogged();
         let channel = match &command.request {
-            Request::Pong => return false,
-            _ if self.stage == Stage::Connecting || self.calls.len() >= MAX_CALLS => return true,
-            _ if self.is_clogged() => return true,
+            Request::Pong => return Place::Now,
+            _ if self.stage == Stage::Connecting || is_full() => return Place::Backlog,
             Request::Subscribe(request) => &request.channel,
             Request::Unsubscribe(request) => &request.channel,
             Request::Publish(request) => &request.channel,
@@ -255,11 +282,37 @@ impl Session {
             | Request::Ping
             | Request::Send(_)
             | Request::Rpc(_)
-            | Request::Refresh(_) => {
-                return false;
-            }
+            | Request::Refresh(_) => return Place::Now,
         };
+        let is_publish = matches!(command.request, Request::Publish(_));
+        if self.is_blocked(channel) || self.lanes.holds_back(channel, is_publish) {
+            Place::Lane(channel)
+        } else {
+            Place::Now
+        }
+    }
+
+    /// Whether commands to a channel need the outcome of a subscribe command that is under way.
+    fn is_blocked(&self, channel: &str) -> bool {
         self.subscriptions.find(channel).is_some_and(|subscription| !subscription.is_active())
+    }
+
+    /// Carries out what has waited in lanes and need not wait any more.
+    fn advance_lanes(&mut self) {
+        for channel in self.lanes.channels() {
+            while self.stage != Stage::Ended {
+                match self.lanes.next(&channel, self.is_blocked(&channel)) {
+                    None => break,
+                    Some(Step::Settle(queued)) => self.settle_publish(&channel, queued),
+                    Some(Step::Begin(text, rest)) => {
+                        if let Some(Ok(command)) = json::commands(&text).next() {
+                            self.handle_command(&command);
+                        }
+                        self.lanes.put_back(&channel, rest);
+                    }
+                }
+            }
+        }
     }
 
     fn handle_command(&mut self, command: &Command<'_>) {
@@ -340,6 +393,7 @@ impl Session {
     fn end(&mut self, close: Close) {
         self.stage = Stage::Ended;
         self.backlog = String::new();
+        self.lanes = Lanes::default();
         self.connection.close(close);
     }
 

@@ -1,7 +1,10 @@
 //! Who may do what in a channel, by the options of its namespace.
 
 use super::{Refusal, Session};
-use crate::channels::Namespace;
+use crate::{
+    channels::Namespace,
+    hooks::{Hook, Line},
+};
 use homing_core::wire::ErrorCode;
 use std::sync::Arc;
 
@@ -10,6 +13,8 @@ pub(super) enum Entrance {
     Open,
     /// It depends on the command's token.
     ByToken,
+    /// It depends on what a hook says.
+    ByHook(Arc<Line>),
 }
 
 /// What a client may do without being subscribed, and with it.
@@ -42,11 +47,20 @@ impl Session {
         if !token.is_empty() && (self.node.subscription_tokens.has_keys() || !insecure) {
             return Ok(Entrance::ByToken);
         }
+        let options = &namespace.options;
+        let user = self.user();
+        let line = self.line_of(Hook::Subscribe, namespace, |options| {
+            (options.subscribe_proxy_enabled, &options.subscribe_proxy_name)
+        });
+        if let Some(line) = line {
+            // Nobody is asked about what the channel's name rules out.
+            let possible = insecure
+                || !rules.wants_token(channel) && rules.names_user(channel, user) != Some(false);
+            return if possible { Ok(Entrance::ByHook(line)) } else { Err(ErrorCode::PermissionDenied.into()) };
+        }
         if insecure {
             return Ok(Entrance::Open);
         }
-        let options = &namespace.options;
-        let user = self.user();
         let open = !rules.wants_token(channel)
             && match rules.names_user(channel, user) {
                 Some(named) => named && (options.allow_user_limited_channels || self.may_enter(namespace)),

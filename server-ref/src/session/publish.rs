@@ -4,10 +4,15 @@
 //! brought the message already, and then it is acked. The question goes the same way as an append, so answers
 //! keep the order of a channel's publishes whatever becomes of them.
 
-use super::{Refusal, Session};
+use super::{
+    Refusal, Session,
+    asking::Denied,
+    lanes::{Fate, Queued},
+};
 use crate::{
     engine::{Append, Appended, Channel, EngineError, IdempotencyKey, NotAppended, Owner, Retention, Stamp},
     frames,
+    hooks::{AnyHooks, Hook, Line, PublishAsk, PublishGrant},
     rpc::Caller,
 };
 use bytes::Bytes;
@@ -25,7 +30,7 @@ const MAX_KEY: usize = 255;
 
 /// What makes a publish the same publish when it comes again.
 #[derive(Default)]
-struct Identity {
+pub(super) struct Identity {
     /// Id of the message, for readers.
     id: Box<str>,
     key: Option<IdempotencyKey>,
@@ -34,12 +39,14 @@ struct Identity {
 
 impl Session {
     pub(super) fn publish(&mut self, id: u32, request: &Publish<'_>) {
-        match self.identity_of(request) {
-            Err(refusal) => self.refuse(id, refusal),
-            Ok(identity) => match self.to_append(request, &identity.id) {
-                Ok(append) => self.append(id, identity, append),
-                Err(refusal) => self.ask(id, identity, &request.channel, refusal),
-            },
+        let identity = match self.identity_of(request) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(id, refusal),
+        };
+        match self.to_append(request, &identity.id) {
+            Ok((append, None)) => self.append(id, identity, append),
+            Ok((append, Some(line))) => self.publish_by_hook(id, identity, append, &line),
+            Err(refusal) => self.refuse_in_order(id, identity, &request.channel, refusal),
         }
     }
 
@@ -47,7 +54,61 @@ impl Session {
     pub(super) fn refuse_publish(&mut self, id: u32, request: &Publish<'_>, refusal: Refusal) {
         match self.identity_of(request) {
             Err(_) => self.refuse(id, refusal),
-            Ok(identity) => self.ask(id, identity, &request.channel, refusal),
+            Ok(identity) => self.refuse_in_order(id, identity, &request.channel, refusal),
+        }
+    }
+
+    fn refuse_in_order(&mut self, id: u32, identity: Identity, channel: &str, refusal: Refusal) {
+        if self.lanes.hold(channel) {
+            self.lanes.publish(channel, id, identity, Some(Fate::Refuse(refusal)));
+        } else {
+            self.ask(id, identity, channel, refusal);
+        }
+    }
+
+    /// Asks whether this may be published, and what. Those behind it in the channel wait for the outcome.
+    fn publish_by_hook(&mut self, id: u32, identity: Identity, append: Append, line: &Arc<Line>) {
+        let channel = Arc::clone(&append.channel);
+        let asker = self.asker(line);
+        let ask = PublishAsk { asker, channel: Arc::clone(&channel), data: append.data.clone() };
+        let ticket = self.lanes.publish(&channel, id, identity, None);
+        self.ask_hook(line, ask, AnyHooks::publish, move |session, verdict| {
+            let fate = match verdict {
+                Ok(grant) => session.granted_publish(append, grant),
+                Err(error) => match error.into() {
+                    Denied::Refused(refusal) => Fate::Refuse(refusal),
+                    Denied::Ended(close) => Fate::End(close),
+                },
+            };
+            session.lanes.decide(&channel, ticket, fate);
+            session.advance_lanes();
+        });
+    }
+
+    fn granted_publish(&self, mut append: Append, grant: PublishGrant) -> Fate {
+        let PublishGrant { data, skip_history } = grant;
+        if let Some(data) = data {
+            let most = self.node.config.client.message_size_limit;
+            if data.len() > most {
+                let message = format!("limit exceeded: the hook made {} bytes of it, {most} may be", data.len());
+                return Fate::Refuse(Refusal::because(ErrorCode::LimitExceeded, message));
+            }
+            append.data = data;
+        }
+        if skip_history {
+            append.retention = Retention { size: 0, ttl: 0, ..append.retention };
+        }
+        Fate::Append(append)
+    }
+
+    /// A publish is the first in its lane, and what it comes to is known.
+    pub(super) fn settle_publish(&mut self, channel: &str, queued: Queued) {
+        let Queued { id, identity, fate, .. } = queued;
+        match fate {
+            Some(Fate::Append(append)) => self.append(id, identity, append),
+            Some(Fate::Refuse(refusal)) => self.ask(id, identity, channel, refusal),
+            Some(Fate::End(close)) => self.end(close),
+            None => {}
         }
     }
 
@@ -111,10 +172,20 @@ impl Session {
         Ok(identity)
     }
 
-    fn to_append(&self, request: &Publish<'_>, id: &str) -> Result<Append, Refusal> {
+    /// What is to be appended, and the hook that is to be asked before, where there is one.
+    fn to_append(
+        &self,
+        request: &Publish<'_>,
+        id: &str,
+    ) -> Result<(Append, Option<Arc<Line>>), Refusal> {
         let channel = &*request.channel;
         let namespace = self.namespace(channel)?;
-        self.may_publish(&namespace, channel)?;
+        let line = self.line_of(Hook::Publish, &namespace, |options| {
+            (options.publish_proxy_enabled, &options.publish_proxy_name)
+        });
+        if line.is_none() {
+            self.may_publish(&namespace, channel)?;
+        }
         let data = self.payload(request.data)?.ok_or(ErrorCode::BadRequest)?;
         let subscription = self.subscriptions.find(channel);
         let (channel, meta): (Channel, Bytes) = match subscription {
@@ -124,7 +195,8 @@ impl Session {
         let meta = frames::with_id(meta, id);
         let retention = namespace.retention;
         let owner = self.owner();
-        Ok(Append { channel, data, meta, retention, key: None, producer: None, refused: false, owner })
+        let append = Append { channel, data, meta, retention, key: None, producer: None, refused: false, owner };
+        Ok((append, line))
     }
 
     /// A payload, ready to be kept: within its limit, on one line.

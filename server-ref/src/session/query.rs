@@ -146,8 +146,11 @@ impl Session {
             Err(refusal) => return self.refuse(id, refusal),
         };
         let node = Arc::clone(&self.node);
-        let Some(call) = node.procedures.call(&request.method, self.caller(), data) else {
-            return self.refuse(id, ErrorCode::MethodNotFound);
+        let Some(call) = node.procedures.call(&request.method, self.caller(), data.clone()) else {
+            return match node.desk.line_of_method(&node.config, &request.method) {
+                Some(line) => self.rpc_by_hook(id, line, &request.method, data),
+                None => self.refuse(id, ErrorCode::MethodNotFound),
+            };
         };
         self.then(call, move |session, result| match result {
             Ok(data) => {

@@ -6,6 +6,7 @@
 
 use super::{
     Refusal, Session, Stage,
+    asking::Denied,
     connect::position,
     permission::Entrance,
     query::MAX_PAGE_BYTES,
@@ -18,6 +19,7 @@ use crate::{
     config::{ChannelOptions, RecoveryMode},
     engine::{Channel, EngineError, Joined, Page, Position, Reach, Read},
     frames,
+    hooks::{AnyHooks, Line, SubscribeAsk, SubscribeGrant},
     hub::{Activation, NewMember},
     node::Lease,
 };
@@ -70,6 +72,7 @@ impl Session {
                 let attempt = self.subscriptions.add(channel, Purpose::Command(id), asked, meta);
                 match entrance {
                     Entrance::Open => self.enter(attempt),
+                    Entrance::ByHook(line) => self.subscribe_by_hook(attempt, request, &line),
                     Entrance::ByToken => {
                         let node = Arc::clone(&self.node);
                         let claims = node.subscription_tokens.subscription(&request.token, &node.clock);
@@ -78,6 +81,43 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn subscribe_by_hook(&mut self, attempt: Attempt, request: &wire::Subscribe<'_>, line: &Arc<Line>) {
+        let data = match self.payload(request.data) {
+            Ok(data) => data,
+            Err(refusal) => return self.fail(attempt, refusal),
+        };
+        let channel: Channel = (&*request.channel).into();
+        let ask = SubscribeAsk { asker: self.asker(line), channel, data };
+        self.ask_hook(line, ask, AnyHooks::subscribe, move |session, verdict| match verdict {
+            Ok(grant) => match session.accept_grant(attempt, grant) {
+                Ok(()) => session.enter(attempt),
+                Err(refusal) => session.fail(attempt, refusal),
+            },
+            Err(error) => match error.into() {
+                Denied::Refused(refusal) => session.fail(attempt, refusal),
+                Denied::Ended(close) => session.end(close),
+            },
+        });
+    }
+
+    fn accept_grant(&mut self, attempt: Attempt, grant: SubscribeGrant) -> Result<(), Refusal> {
+        let SubscribeGrant { info, data, expires_at } = grant;
+        if self.is_past(expires_at) {
+            return Err(ErrorCode::Expired.into());
+        }
+        let meta = info.is_some().then(|| self.meta(info.as_deref()));
+        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return Ok(()) };
+        if let Some(meta) = meta {
+            subscription.meta = meta;
+        }
+        if let Some(asked) = &mut subscription.asked {
+            asked.data = data;
+        }
+        let channel = Arc::clone(&subscription.channel);
+        self.prolong(&channel, expires_at);
+        Ok(())
     }
 
     fn admit(&self, request: &wire::Subscribe<'_>) -> Result<(Arc<Namespace>, Entrance), Refusal> {
@@ -267,13 +307,15 @@ impl Session {
     /// What the client is told of a subscription that is about to begin.
     pub(super) fn subscribe_result<'a>(&self, subscription: &'a Subscription) -> SubscribeResult<'a> {
         let Some(asked) = &subscription.asked else { return SubscribeResult::default() };
+        // A hook sees to the expiry, so the client need not.
+        let expiry = subscription.expiry().filter(|expiry| expiry.asks_at.is_none());
         let mut result = SubscribeResult {
             recoverable: asked.recoverable,
             positioned: asked.positioned,
             recovered: asked.recovered,
             was_recovering: asked.recover.is_some(),
-            expires: subscription.expiry().is_some(),
-            ttl: subscription.expiry().map_or(0, |expiry| self.seconds_until(expiry.expires_at)),
+            expires: expiry.is_some(),
+            ttl: expiry.map_or(0, |expiry| self.seconds_until(expiry.expires_at)),
             data: asked.data.as_deref().map(Raw::trusted),
             ..SubscribeResult::default()
         };
@@ -376,23 +418,35 @@ impl Session {
 
     /// Ends the subscriptions whose time has come.
     pub(super) fn expire_subscriptions(&mut self, now: Millis) {
-        if self.subscriptions.first_end().is_none_or(|at| at > now) {
+        if self.subscriptions.first_due().is_none_or(|at| at > now) {
             return;
+        }
+        for channel in self.subscriptions.take_asked(now) {
+            self.ask_sub_refresh(&channel);
         }
         let over = |one: &&Subscription| one.expiry().is_some_and(|expiry| expiry.ends_at <= now);
         let over: Vec<_> =
             self.subscriptions.iter().filter(over).map(|one| Arc::clone(&one.channel)).collect();
         for channel in over {
-            let code = UnsubscribeCode::Expired;
-            self.subscriptions.set_expiry(&channel, None);
-            self.end_subscription(&channel, code.code(), code.text());
+            self.expire_subscription(&channel);
         }
+    }
+
+    pub(super) fn expire_subscription(&mut self, channel: &str) {
+        let code = UnsubscribeCode::Expired;
+        self.subscriptions.set_expiry(channel, None);
+        self.end_subscription(channel, code.code(), code.text());
     }
 
     /// A subscription's token holds until then.
     pub(super) fn prolong(&mut self, channel: &str, expires_at: Option<i64>) {
         let delay = self.node.config.client.expired_sub_close_delay.millis();
-        let expiry = expires_at.map(|at| Expiry { expires_at: at, ends_at: self.moment(at) + delay });
+        let namespace = self.namespace(channel).ok();
+        let by_hook = namespace.is_some_and(|namespace| self.sub_refresh_line(&namespace).is_some());
+        let expiry = expires_at.map(|expires_at| {
+            let at = self.moment(expires_at);
+            Expiry { expires_at, asks_at: by_hook.then_some(at), ends_at: at + delay }
+        });
         self.subscriptions.set_expiry(channel, expiry);
     }
 }

@@ -44,7 +44,10 @@ pub(super) struct Subscription {
 pub(super) struct Expiry {
     /// When its token expires: Unix seconds.
     pub(super) expires_at: i64,
-    /// When it ends: a while later, on the clock of deadlines.
+    /// When a hook is asked whether it goes on, on the clock of deadlines; `None`: the client sees to it, or
+    /// the hook was asked.
+    pub(super) asks_at: Option<Millis>,
+    /// When it ends: a while after its expiry, on the clock of deadlines.
     pub(super) ends_at: Millis,
 }
 
@@ -80,8 +83,8 @@ impl Subscription {
 pub(super) struct Subscriptions {
     sorted: Vec<Subscription>,
     attempts: u32,
-    /// The first end of all; asked at every turn of the connection.
-    first_end: Option<Millis>,
+    /// When the first of all ends or is asked about; looked at in every turn of the connection.
+    first_due: Option<Millis>,
 }
 
 impl Subscriptions {
@@ -103,6 +106,10 @@ impl Subscriptions {
 
     pub(super) fn attempt_mut(&mut self, attempt: Attempt) -> Option<&mut Subscription> {
         self.sorted.iter_mut().find(|one| one.attempt == attempt)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
+        self.sorted.iter_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Subscription> {
@@ -138,27 +145,51 @@ impl Subscriptions {
         if self.sorted.is_empty() {
             self.sorted = Vec::new();
         }
-        self.find_first_end();
+        self.find_first_due();
         removed
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Subscription> {
-        self.first_end = None;
+        self.first_due = None;
         std::mem::take(&mut self.sorted)
     }
 
     pub(super) fn set_expiry(&mut self, channel: &str, expiry: Option<Expiry>) {
         if let Some(subscription) = self.find_mut(channel) {
             subscription.expiry = expiry;
-            self.find_first_end();
+            self.find_first_due();
         }
     }
 
-    fn find_first_end(&mut self) {
-        self.first_end = self.sorted.iter().filter_map(|one| one.expiry).map(|expiry| expiry.ends_at).min();
+    /// A hook is to be asked about this subscription then.
+    pub(super) fn ask_again(&mut self, channel: &str, at: Millis) {
+        if let Some(expiry) = self.find_mut(channel).and_then(|one| one.expiry.as_mut()) {
+            expiry.asks_at = Some(at);
+            self.find_first_due();
+        }
     }
 
-    pub(super) const fn first_end(&self) -> Option<Millis> {
-        self.first_end
+    /// Takes the channels about which a hook is to be asked now.
+    pub(super) fn take_asked(&mut self, now: Millis) -> Vec<Channel> {
+        let mut asked = Vec::new();
+        for one in &mut self.sorted {
+            if let Some(expiry) = &mut one.expiry
+                && expiry.asks_at.is_some_and(|at| at <= now)
+            {
+                expiry.asks_at = None;
+                asked.push(Channel::clone(&one.channel));
+            }
+        }
+        self.find_first_due();
+        asked
+    }
+
+    fn find_first_due(&mut self) {
+        let all = self.sorted.iter().filter_map(|one| one.expiry);
+        self.first_due = all.map(|expiry| expiry.asks_at.unwrap_or(Millis::MAX).min(expiry.ends_at)).min();
+    }
+
+    pub(super) const fn first_due(&self) -> Option<Millis> {
+        self.first_due
     }
 }

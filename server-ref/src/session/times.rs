@@ -10,6 +10,8 @@ pub(super) struct Times {
     ping_at: Option<Millis>,
     /// Something has to be heard.
     pong_by: Option<Millis>,
+    /// A hook is asked whether the connection goes on.
+    asks_at: Option<Millis>,
     /// The connection ends unless it was refreshed.
     expires_at: Option<Millis>,
 }
@@ -17,7 +19,13 @@ pub(super) struct Times {
 impl Times {
     pub(super) fn new(now: Millis, config: &Client) -> Self {
         let stale = config.stale_close_delay.millis();
-        Self { stale_at: (stale > 0).then(|| now + stale), ping_at: None, pong_by: None, expires_at: None }
+        Self {
+            stale_at: (stale > 0).then(|| now + stale),
+            ping_at: None,
+            pong_by: None,
+            asks_at: None,
+            expires_at: None,
+        }
     }
 
     /// The client has sent something: it is there.
@@ -26,7 +34,8 @@ impl Times {
     }
 
     fn next(&self) -> Option<Millis> {
-        [self.stale_at, self.ping_at, self.pong_by, self.expires_at].into_iter().flatten().min()
+        let all = [self.stale_at, self.ping_at, self.pong_by, self.asks_at, self.expires_at];
+        all.into_iter().flatten().min()
     }
 }
 
@@ -41,7 +50,7 @@ impl Session {
         if self.stage == Stage::Ended {
             return None;
         }
-        let times = [self.times.next(), self.subscriptions.first_end(), self.next_call_deadline()];
+        let times = [self.times.next(), self.subscriptions.first_due(), self.next_call_deadline()];
         times.into_iter().flatten().min()
     }
 
@@ -67,6 +76,10 @@ impl Session {
             self.times.ping_at = Some(now + config.ping_interval.millis());
             self.times.pong_by = (pong > 0).then_some(now + pong);
         }
+        if due(self.times.asks_at, now) {
+            self.times.asks_at = None;
+            self.ask_refresh();
+        }
         self.expire_subscriptions(now);
         self.expire_calls(now);
     }
@@ -85,7 +98,14 @@ impl Session {
     /// The connection expires at this Unix time, and ends a while after it.
     pub(super) fn set_expiry(&mut self, expires_at: Option<i64>) {
         let delay = self.node.config.client.expired_close_delay.millis();
-        self.times.expires_at = expires_at.map(|at| self.moment(at) + delay);
+        let at = expires_at.map(|at| self.moment(at));
+        self.times.expires_at = at.map(|at| at + delay);
+        self.times.asks_at = at.filter(|_| self.refresh_line().is_some());
+    }
+
+    /// Nobody could say whether the connection goes on: that is asked again.
+    pub(super) fn ask_refresh_after(&mut self, millis: Millis) {
+        self.times.asks_at = Some(self.node.now() + millis);
     }
 
     /// A Unix time in seconds, on the clock of deadlines.

@@ -5,8 +5,11 @@ use homing_server::Config;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 
-const SOURCES: [&str; 2] =
-    [include_str!("../../src/config/mod.rs"), include_str!("../../src/config/namespace.rs")];
+const SOURCES: [&str; 3] = [
+    include_str!("../../src/config/mod.rs"),
+    include_str!("../../src/config/hooks.rs"),
+    include_str!("../../src/config/namespace.rs"),
+];
 
 const HEAD: &str = "\
 # Settings of the server
@@ -79,11 +82,21 @@ fn write(structs: &BTreeMap<String, Vec<Field>>, name: &str, prefix: &str, out: 
     for field in &structs[name] {
         let key = format!("{prefix}{}", field.name);
         match field.kind.as_str() {
+            "Proxy" if field.flattened && !prefix.starts_with("proxies") => {
+                let key = prefix.trim_end_matches('.').to_owned();
+                out.push((key, "Where, and the other settings of `proxies[]`, without a name.".into()));
+            }
             _ if field.flattened => write(structs, &field.kind, prefix, out),
             "ChannelOptions" => {
                 out.push((key, "The options of a namespace, for channels without one.".into()))
             }
-            "Vec<NamedOptions>" => write(structs, "NamedOptions", &format!("{key}[]."), out),
+            "Proxy" if !key.starts_with("proxies") => {
+                out.push((key, format!("{} Settings as in `proxies[]`, without a name.", field.meaning)));
+            }
+            list if list.starts_with("Vec<Named") => {
+                let item = list.trim_start_matches("Vec<").trim_end_matches('>');
+                write(structs, item, &format!("{key}[]."), out);
+            }
             kind if structs.contains_key(kind) => write(structs, kind, &format!("{key}."), out),
             _ => out.push((key, field.meaning.clone())),
         }
@@ -106,7 +119,7 @@ fn the_reference_is_up_to_date() {
     let mut keys = Vec::new();
     known(&serde_json::to_value(Config::default()).unwrap(), "", &mut keys);
     for key in keys.iter().filter(|key| !key.starts_with("channel.without_namespace.")) {
-        let named = key.as_str() == "channel.namespaces" || rows.iter().any(|(row, _)| row == key);
+        let named = rows.iter().any(|(row, _)| *key == *row || key.starts_with(&format!("{row}.")) || row.starts_with(&format!("{key}[")));
         assert!(named, "{key} is not in the reference");
     }
     let mut page = HEAD.to_owned();

@@ -50,7 +50,7 @@ fn an_answer_that_does_not_come_is_a_temporary_error() {
 }
 
 #[test]
-fn commands_to_a_channel_wait_until_it_is_subscribed() {
+fn commands_to_a_channel_wait_until_it_is_subscribed_and_others_overtake_them() {
     let world = World::new();
     world.engine.hold();
     let mut ada = world.user("ada");
@@ -58,12 +58,28 @@ fn commands_to_a_channel_wait_until_it_is_subscribed() {
         "{\"id\":10,\"subscribe\":{\"channel\":\"chat:a\"}}\n{\"id\":11,\"publish\":{\"channel\":\"chat:a\",\"data\":1}}\n\
          {\"id\":12,\"rpc\":{\"method\":\"none\"}}",
     );
-    assert!(!ada.is_read());
     ada.send(r#"{"id":13,"ping":{}}"#);
-    assert!(ada.all().is_empty());
+    ada.send(r#"{"id":14,"unsubscribe":{"channel":"chat:a"}}"#);
+    let mut ids = || -> Vec<_> { ada.all().iter().filter_map(|reply| reply["id"].as_u64()).collect() };
+    assert_eq!(ids(), [12, 13]);
     world.engine.stop_holding();
-    let ids: Vec<_> = ada.all().iter().filter_map(|reply| reply["id"].as_u64()).collect();
-    assert_eq!(ids, [10, 11, 12, 13]);
+    assert_eq!(ids(), [10, 11, 14]);
+}
+
+#[test]
+fn a_client_whose_commands_wait_is_read_only_so_far() {
+    let world = World::new();
+    world.engine.hold();
+    let mut ada = world.user("ada");
+    ada.command("subscribe", r#"{"channel":"chat:a"}"#);
+    let publishes: Vec<_> =
+        (0..100).map(|n| ada.command("publish", &format!(r#"{{"channel":"chat:a","data":{n}}}"#))).collect();
+    assert!(!ada.is_read());
+    world.engine.stop_holding();
+    let replies = ada.all();
+    let acked: Vec<_> = replies.iter().filter(|reply| reply["publish"].is_object()).collect();
+    assert!(acked.iter().map(|reply| reply["id"].as_u64().unwrap()).eq(publishes.into_iter().map(u64::from)));
+    assert!(acked.iter().zip(1..).all(|(reply, offset)| reply["publish"]["offset"] == offset));
     assert!(ada.is_read());
 }
 

@@ -244,6 +244,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: [entropy; 32],
             procedures,
+            hooks: None,
             metrics: Metrics::unread(),
         });
         Self { clock, engine, node, works: Mutex::default() }

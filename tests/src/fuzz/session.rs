@@ -110,6 +110,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: [flags; 32],
             procedures,
+            hooks: None,
             metrics: Metrics::unread(),
         });
         let mut world = Self { clock, node, clients: Vec::new() };

@@ -74,6 +74,7 @@ impl Host {
             clock: Arc::clone(time) as Arc<dyn Clock>,
             entropy: dice.entropy(),
             procedures,
+            hooks: None,
             metrics: Metrics::unread(),
         });
         engine.set_now(time.now());
