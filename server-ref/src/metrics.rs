@@ -66,7 +66,8 @@ pub struct HookMeters([HookMeter; 6]);
 impl HookMeters {
     fn new() -> Self {
         Self(Hook::ALL.map(|hook| {
-            let calls = |outcome| counter!("homing_hook_calls_total", "hook" => hook.name(), "outcome" => outcome);
+            let calls =
+                |outcome| counter!("homing_hook_calls_total", "hook" => hook.name(), "outcome" => outcome);
             HookMeter {
                 under_way: gauge!("homing_hook_calls", "hook" => hook.name()),
                 waiting: gauge!("homing_hook_calls_waiting", "hook" => hook.name()),

@@ -129,9 +129,7 @@ impl crate::config::Rpc {
         let boundary = &*self.namespace_boundary;
         match method.split_once(boundary).filter(|_| !boundary.is_empty()) {
             None => Some(&self.without_namespace),
-            Some((name, _)) => {
-                self.namespaces.iter().find(|one| one.name == name).map(|one| &one.options)
-            }
+            Some((name, _)) => self.namespaces.iter().find(|one| one.name == name).map(|one| &one.options),
         }
     }
 }

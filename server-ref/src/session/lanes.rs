@@ -90,9 +90,8 @@ impl Lanes {
 
     /// Whether a command to this channel has to wait for those that stand in its lane.
     pub(super) fn holds_back(&self, channel: &str, is_publish: bool) -> bool {
-        self.lane(channel).is_some_and(|lane| {
-            !is_publish || lane.items.iter().any(|item| matches!(item, Item::Command(_)))
-        })
+        self.lane(channel)
+            .is_some_and(|lane| !is_publish || lane.items.iter().any(|item| matches!(item, Item::Command(_))))
     }
 
     /// Whether there are commands to this channel that are not carried out.

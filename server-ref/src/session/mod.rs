@@ -34,10 +34,10 @@ use budget::{Budget, Spent};
 use bytes::Bytes;
 use calls::Waiting;
 use connect::Connecting;
-use lanes::{Lanes, Step};
 use homing_core::wire::{
     Command, DisconnectCode, ErrorCode, ErrorReply, Outcome, Push, PushEvent, Reply, Request, json,
 };
+use lanes::{Lanes, Step};
 use std::{borrow::Cow, sync::Arc};
 use subscriptions::Subscriptions;
 use times::Times;

@@ -54,9 +54,13 @@ impl Session {
         });
         if let Some(line) = line {
             // Nobody is asked about what the channel's name rules out.
-            let possible = insecure
-                || !rules.wants_token(channel) && rules.names_user(channel, user) != Some(false);
-            return if possible { Ok(Entrance::ByHook(line)) } else { Err(ErrorCode::PermissionDenied.into()) };
+            let possible =
+                insecure || !rules.wants_token(channel) && rules.names_user(channel, user) != Some(false);
+            return if possible {
+                Ok(Entrance::ByHook(line))
+            } else {
+                Err(ErrorCode::PermissionDenied.into())
+            };
         }
         if insecure {
             return Ok(Entrance::Open);

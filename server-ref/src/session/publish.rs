@@ -90,7 +90,8 @@ impl Session {
         if let Some(data) = data {
             let most = self.node.config.client.message_size_limit;
             if data.len() > most {
-                let message = format!("limit exceeded: the hook made {} bytes of it, {most} may be", data.len());
+                let message =
+                    format!("limit exceeded: the hook made {} bytes of it, {most} may be", data.len());
                 return Fate::Refuse(Refusal::because(ErrorCode::LimitExceeded, message));
             }
             append.data = data;
@@ -173,11 +174,7 @@ impl Session {
     }
 
     /// What is to be appended, and the hook that is to be asked before, where there is one.
-    fn to_append(
-        &self,
-        request: &Publish<'_>,
-        id: &str,
-    ) -> Result<(Append, Option<Arc<Line>>), Refusal> {
+    fn to_append(&self, request: &Publish<'_>, id: &str) -> Result<(Append, Option<Arc<Line>>), Refusal> {
         let channel = &*request.channel;
         let namespace = self.namespace(channel)?;
         let line = self.line_of(Hook::Publish, &namespace, |options| {

@@ -119,7 +119,9 @@ fn the_reference_is_up_to_date() {
     let mut keys = Vec::new();
     known(&serde_json::to_value(Config::default()).unwrap(), "", &mut keys);
     for key in keys.iter().filter(|key| !key.starts_with("channel.without_namespace.")) {
-        let named = rows.iter().any(|(row, _)| *key == *row || key.starts_with(&format!("{row}.")) || row.starts_with(&format!("{key}[")));
+        let named = rows.iter().any(|(row, _)| {
+            *key == *row || key.starts_with(&format!("{row}.")) || row.starts_with(&format!("{key}["))
+        });
         assert!(named, "{key} is not in the reference");
     }
     let mut page = HEAD.to_owned();

@@ -113,10 +113,15 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 impl Socket {
     /// Opens a connection; `early` goes out together with the handshake.
     pub(crate) async fn open_at(address: SocketAddr, path: &str, early: &[u8]) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
         let mut head = handshake(path, "").into_bytes();
         head.extend_from_slice(early);
-        stream.write_all(&head).await.unwrap();
+        Self::open_by(address, &head).await
+    }
+
+    /// Opens a connection with this handshake.
+    pub(crate) async fn open_by(address: SocketAddr, head: &[u8]) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head).await.unwrap();
         let mut socket = Self { stream, read: Vec::new(), id: 0, lines: Vec::new() };
         let end = loop {
             if let Some(at) = socket.read.windows(4).position(|four| four == b"\r\n\r\n") {

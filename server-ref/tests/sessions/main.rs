@@ -5,6 +5,7 @@
 mod calls;
 mod channels;
 mod connecting;
+mod hooks;
 mod hostile;
 mod limits;
 mod orders;

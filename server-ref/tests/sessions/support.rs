@@ -10,6 +10,7 @@ use homing_server::{
         NotAppended, Page, Part, PubSub, Read, Reaped, Renewal, Renewed, Sink, Snapshot, Stats,
         memory::Memory,
     },
+    hooks::{AnyHooks, Hooks},
     hub::{Close, Connection, Outgoing},
     metrics::Metrics,
     node::{Node, Parts, Work},
@@ -231,10 +232,24 @@ impl World {
     pub(crate) fn with(config: Config) -> Self {
         let clock = Arc::new(TestClock::default());
         let memory = Memory::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        Self::on(config, clock, memory, 1)
+        Self::on(config, clock, memory, 1, None)
     }
 
-    fn on(config: Config, clock: Arc<TestClock>, memory: Memory, entropy: u8) -> Self {
+    /// A world in which these hooks are asked.
+    pub(crate) fn asking(config: Config, hooks: impl Hooks) -> Self {
+        config::check(&config).unwrap();
+        let clock = Arc::new(TestClock::default());
+        let memory = Memory::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        Self::on(config, clock, memory, 1, Some(AnyHooks::new(hooks)))
+    }
+
+    fn on(
+        config: Config,
+        clock: Arc<TestClock>,
+        memory: Memory,
+        entropy: u8,
+        hooks: Option<AnyHooks>,
+    ) -> Self {
         let engine = Arc::new(Moody::new(memory));
         let mut procedures = Procedures::default();
         procedures.add("echo", async |_, data| Ok(data));
@@ -244,7 +259,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: [entropy; 32],
             procedures,
-            hooks: None,
+            hooks,
             metrics: Metrics::unread(),
         });
         Self { clock, engine, node, works: Mutex::default() }
@@ -253,7 +268,7 @@ impl World {
     /// Another node on the same store and the same clock.
     pub(crate) fn neighbour(&self) -> Self {
         let config = self.node.config.clone();
-        Self::on(config, Arc::clone(&self.clock), self.engine.inner.node(), 2)
+        Self::on(config, Arc::clone(&self.clock), self.engine.inner.node(), 2, None)
     }
 
     /// Lets time pass in small steps; sessions see to their own deadlines.
@@ -267,6 +282,11 @@ impl World {
                 client.turn();
             }
         }
+    }
+
+    /// Lets time pass while nobody does anything.
+    pub(crate) fn clock_forward(&self, millis: Millis) {
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// Does what the node's host would.

@@ -3,8 +3,8 @@
 use crate::{
     frames,
     hooks::{
-        Asker, ConnectAsk, ConnectGrant, HookError, PublishAsk, PublishGrant, RefreshAsk, RefreshGrant, RpcAsk,
-        SubRefreshAsk, SubscribeAsk, SubscribeGrant, Verdict,
+        Asker, ConnectAsk, ConnectGrant, HookError, PublishAsk, PublishGrant, RefreshAsk, RefreshGrant,
+        RpcAsk, SubRefreshAsk, SubscribeAsk, SubscribeGrant, Verdict,
     },
 };
 use bytes::Bytes;

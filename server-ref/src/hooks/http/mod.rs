@@ -91,7 +91,9 @@ impl HttpHooks {
             let proxy = config.proxy_of(hook, name).filter(|proxy| !proxy.endpoint.is_empty());
             let missing = || match name {
                 "" => ConfigError::invalid(place(hook), "the hook is switched on and has no endpoint"),
-                name => ConfigError::invalid("proxies", format!("none with the name \"{name}\" and an endpoint")),
+                name => {
+                    ConfigError::invalid("proxies", format!("none with the name \"{name}\" and an endpoint"))
+                }
             };
             let endpoint = Endpoint::new(proxy.ok_or_else(missing)?, &config.hooks.secret)
                 .map_err(|reason| ConfigError::invalid(place(hook), reason))?;
@@ -248,7 +250,9 @@ impl Endpoint {
 fn place(hook: Hook) -> String {
     match hook {
         Hook::Connect | Hook::Refresh => format!("client.proxy.{}.endpoint", hook.name()),
-        Hook::Subscribe | Hook::SubRefresh | Hook::Publish => format!("channel.proxy.{}.endpoint", hook.name()),
+        Hook::Subscribe | Hook::SubRefresh | Hook::Publish => {
+            format!("channel.proxy.{}.endpoint", hook.name())
+        }
         Hook::Rpc => "rpc.proxy.endpoint".into(),
     }
 }

@@ -4,8 +4,8 @@
 //! `<X-Homing-Timestamp>.<X-Homing-Request>.<body>`: Unix seconds, an id that is another one for each request,
 //! and the bytes of the body.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use aws_lc_rs::{hmac, rand};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Write;
 
 /// Unix seconds at which a request was made.
