@@ -26,12 +26,7 @@ pub(super) struct Admitted {
 
 impl Admitted {
     /// The session of a client that came over this transport, with this request.
-    pub(super) fn session(
-        self,
-        node: &Arc<Node>,
-        transport: &'static str,
-        request: &HeaderMap,
-    ) -> Session {
+    pub(super) fn session(self, node: &Arc<Node>, transport: &'static str, request: &HeaderMap) -> Session {
         let mut session = Session::new(Arc::clone(node), self.connection, self.place);
         session.came(node.desk.visit(transport, request));
         session

@@ -241,7 +241,6 @@ impl Session {
                 },
                 user: self.user().into(),
             }),
-            ..ConnectResult::default()
         };
         let frame = frames::answer(id, Outcome::Connect(Box::new(result)));
         self.answer_frame(frame);

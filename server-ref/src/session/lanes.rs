@@ -40,7 +40,7 @@ struct Waiting {
 }
 
 enum Item {
-    Publish(Queued),
+    Publish(Box<Queued>),
     Command(Waiting),
 }
 
@@ -52,7 +52,7 @@ struct Lane {
 /// What comes next in a lane.
 pub(super) enum Step {
     /// Carry this publish out.
-    Settle(Queued),
+    Settle(Box<Queued>),
     /// Begin this command; what stands behind it is to be put back afterwards.
     Begin(Box<str>, Rest),
 }
@@ -109,7 +109,12 @@ impl Lanes {
     pub(super) fn publish(&mut self, channel: &str, id: u32, identity: Identity, fate: Option<Fate>) -> u32 {
         self.tickets = self.tickets.wrapping_add(1);
         let ticket = self.tickets;
-        self.lane_mut(channel).items.push_back(Item::Publish(Queued { id, identity, fate, ticket }));
+        self.lane_mut(channel).items.push_back(Item::Publish(Box::new(Queued {
+            id,
+            identity,
+            fate,
+            ticket,
+        })));
         ticket
     }
 
@@ -135,7 +140,7 @@ impl Lanes {
         let at = self.lanes.iter().position(|lane| *lane.channel == *channel)?;
         let items = &mut self.lanes[at].items;
         let step = match items.front() {
-            Some(Item::Publish(Queued { fate: Some(_), .. })) => match items.pop_front() {
+            Some(Item::Publish(queued)) if queued.fate.is_some() => match items.pop_front() {
                 Some(Item::Publish(queued)) => Some(Step::Settle(queued)),
                 _ => None,
             },

@@ -303,7 +303,7 @@ impl Session {
             while self.stage != Stage::Ended {
                 match self.lanes.next(&channel, self.is_blocked(&channel)) {
                     None => break,
-                    Some(Step::Settle(queued)) => self.settle_publish(&channel, queued),
+                    Some(Step::Settle(queued)) => self.settle_publish(&channel, *queued),
                     Some(Step::Begin(text, rest)) => {
                         if let Some(Ok(command)) = json::commands(&text).next() {
                             self.handle_command(&command);
