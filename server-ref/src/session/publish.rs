@@ -192,7 +192,8 @@ impl Session {
         let meta = frames::with_id(meta, id);
         let retention = namespace.retention;
         let owner = self.owner();
-        let append = Append { channel, data, meta, retention, key: None, producer: None, refused: false, owner };
+        let append =
+            Append { channel, data, meta, retention, key: None, producer: None, refused: false, owner };
         Ok((append, line))
     }
 
