@@ -90,7 +90,9 @@ impl Relay {
     /// What Redis says to the connections that listen to topics is lost from now on.
     pub(crate) fn deafen(&self) -> usize {
         let connections = self.connections.lock().unwrap();
-        let listening = connections.iter().filter(|connection| connection.listens.load(Ordering::Relaxed));
+        let listening = connections.iter().filter(|connection| {
+            connection.listens.load(Ordering::Relaxed) && !connection.is_deaf.load(Ordering::Relaxed)
+        });
         listening.map(|connection| connection.is_deaf.store(true, Ordering::Relaxed)).count()
     }
 }

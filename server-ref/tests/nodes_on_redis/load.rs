@@ -66,6 +66,7 @@ pub(crate) struct Sum {
     /// Missed by a reader, and covered by a gap.
     pub(crate) declared: usize,
     pub(crate) undeclared: usize,
+    pub(crate) gaps: usize,
     pub(crate) untold: u64,
     pub(crate) unknown: u64,
     pub(crate) doubled: usize,
@@ -146,6 +147,7 @@ impl Sum {
         for item in items {
             match item {
                 Item::Gap(from, to) => {
+                    self.gaps += 1;
                     gaps.push((from, to));
                     before = to.clone();
                 }

@@ -5,6 +5,7 @@
 
 mod failover;
 mod load;
+mod losses;
 mod node;
 #[path = "../engine_redis/relay.rs"]
 mod relay;
