@@ -3,7 +3,7 @@
 //! Every message that was acked has to be in the log once, or its publisher was told that it is lost; and every
 //! reader got it, or a gap that covers its place.
 
-use crate::node::{Node, client, client_at, soon, until};
+use crate::node::{Node, PATIENCE, client, client_at, soon, until};
 use homing::{ClientEvent, Decode, Delivery, ErrorCode, Position, RealtimeClient};
 use homing_server::{
     clock::Millis,
@@ -249,7 +249,9 @@ async fn read(_held: (RealtimeClient, homing::Channel), mut messages: homing::Me
 
 /// All that the room's log holds.
 async fn values(redis: &str) -> Vec<u64> {
-    let engine = Redis::connect(RedisConfig::new(redis)).await.unwrap();
+    // The whole log at once takes its time on a busy machine.
+    let config = RedisConfig { deadline: PATIENCE, ..RedisConfig::new(redis) };
+    let engine = Redis::connect(config).await.unwrap();
     let meta_ttl: Millis = 600_000;
     let read = Read {
         channel: ROOM.into(),
