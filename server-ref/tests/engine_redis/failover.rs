@@ -7,7 +7,8 @@ use crate::{
     server::RedisServer,
 };
 use homing_server::engine::{
-    Append, Appended, Channel, Engine, EngineError, Log, NotAppended, Page, Position, Reach, Read, Stamp,
+    Append, Appended, Channel, Engine, EngineError, Epoch, Log, NotAppended, Page, Position, Reach, Read,
+    Stamp,
     redis::{Redis, RedisConfig},
 };
 use std::time::{Duration, Instant};
@@ -178,4 +179,24 @@ async fn data_that_was_replaced_behind_an_open_connection_is_noticed() {
     let next = place(&engine, &channel, 4).await;
     assert!((next.epoch, next.offset) > (kept.epoch, lost.offset) && next.epoch > lost.epoch);
     assert_eq!(read(&engine, &channel, Some(lost), 10).await.survived, Some(kept.offset));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_cannot_take_a_node_back_to_a_smaller_epoch() {
+    let server = RedisServer::start().await;
+    let (engine, channel) = (Redis::connect(quick(server.url())).await.unwrap(), channel("behind"));
+    let top = place(&engine, &channel, 1).await;
+    // What a Redis whose clock was ahead has given, and what its replica knows nothing of.
+    let ahead = Epoch::from_micros(top.epoch.micros() + 3_600_000_000);
+    let lost = Position { epoch: ahead, offset: 5 };
+    let page = read(&engine, &channel, Some(lost), 10).await;
+    assert_eq!((page.reach, page.head), (Reach::Unknown, top), "a client's claim changes nothing");
+    let page = heard(&engine, &channel, lost).await;
+    assert_eq!((page.reach, page.survived, page.head.offset), (Reach::Unknown, None, 1));
+    assert!(page.head.epoch > ahead);
+    let next = place(&engine, &channel, 2).await;
+    assert_eq!(next, Position { offset: 2, ..page.head });
+    // Whoever has heard of that epoch reads on from the start of what it shared, and the other one goes on.
+    assert_eq!(read(&engine, &channel, Some(lost), 10).await.survived, Some(0));
+    assert_eq!(read(&engine, &channel, Some(top), 10).await.survived, Some(1));
 }
