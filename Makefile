@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust wasm js js-pages conformance-server conformance-npm conformance-native packaging browser
+SUITES := rust wasm js js-pages conformance-server conformance-npm conformance-native proxies packaging browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -104,6 +104,10 @@ test-conformance-native: setup-rust $(if $(HAVE_GO),go-peer) ## the Rust client 
 	cargo build -p homing-tests --bin homing-peer
 	$(AGAINST_HOMING) cargo test -p homing-tests --test native
 	$(if $(HAVE_GO),$(AGAINST_GO) cargo test -p homing-tests --test native)
+
+.PHONY: test-proxies
+test-proxies: conformance-tools build-js ## every transport through the nginx and Caddy files of docs/proxies
+	proxies=$$($(SETUP)/proxies.sh) && PATH="$$PATH:$$proxies" $(AGAINST_HOMING) node --test $(CONFORMANCE)/proxies/*.test.mjs
 
 conformance-tools: setup-rust setup-node
 	@$(SETUP)/npm.sh $(CONFORMANCE)
