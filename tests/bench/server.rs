@@ -48,11 +48,16 @@ impl Process {
 
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> io::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
-        Ok(kib * 1024.0)
+        resident(&self.0.id().to_string())
     }
+}
+
+/// Resident memory of a process in bytes.
+pub(crate) fn resident(process: &str) -> io::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
+    Ok(kib * 1024.0)
 }
 
 impl Drop for Process {
@@ -95,6 +100,11 @@ impl Kind {
         }
     }
 
+    /// Whether a message can be numbered, so that sending it twice does no harm.
+    pub(crate) fn knows_producers(self) -> bool {
+        matches!(self, Self::Homing | Self::HomingRedis)
+    }
+
     /// Of its column in the table.
     pub(crate) fn width(self) -> usize {
         match self {
@@ -110,12 +120,14 @@ impl Kind {
 }
 
 /// Where the programs are; one that was not built is not measured.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Programs {
     pub(crate) floor: Option<PathBuf>,
     pub(crate) homing: Option<PathBuf>,
     /// The settings of `homing`, which offer what the peer offers.
     pub(crate) homing_config: Option<PathBuf>,
+    /// Its settings for the figures of the outbox; without them those are left out.
+    pub(crate) outbox_config: Option<PathBuf>,
     pub(crate) go: Option<PathBuf>,
 }
 
