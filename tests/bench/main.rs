@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 #![expect(clippy::print_stderr, reason = "progress, and what could not be measured, belong beside the table")]
 
+mod hooks;
 mod outbox;
 mod payload;
 mod scenario;
@@ -66,6 +67,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if servers {
+        if let Err(error) = measure_hook(&programs, size.connections, &mut table).await {
+            eprintln!("connect hook: {error}");
+            failed = true;
+        }
         println!("{table}");
         println!("aims: {AIMS}");
     }
@@ -151,6 +156,23 @@ async fn weigh(load: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (entries, bytes) = load.split_once('x').ok_or("messages x bytes")?;
     let weight = outbox::weigh(entries.parse()?, bytes.parse()?).await?;
     println!("{:.0} KiB", weight / 1024.0);
+    Ok(())
+}
+
+/// Clients that come all at once, with a hook that says who they are and without one.
+async fn measure_hook(programs: &Programs, connections: usize, table: &mut Table) -> std::io::Result<()> {
+    let backend = hooks::backend().await?;
+    let servers = [
+        ("", Server::start(Kind::Homing, programs)?),
+        (", connect hook", Server::start_with_hook(programs, backend)?),
+    ];
+    for (row, server) in servers {
+        let Some(server) = server else { return Ok(()) };
+        eprintln!("        {connections} connects{row}");
+        let (per_second, cpu) = hooks::connect(&server, connections).await?;
+        table.set(&format!("connects per second{row}"), Unit::Count, Kind::Homing, per_second);
+        table.set(&format!("CPU per connect{row}"), Unit::Micros, Kind::Homing, micros(cpu));
+    }
     Ok(())
 }
 

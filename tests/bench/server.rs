@@ -16,9 +16,15 @@ pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a program and waits until it accepts connections at `address`.
-    fn start(program: &PathBuf, arguments: &[String], address: SocketAddr) -> io::Result<Self> {
+    fn start(
+        program: &PathBuf,
+        arguments: &[String],
+        environment: &[(&str, String)],
+        address: SocketAddr,
+    ) -> io::Result<Self> {
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -170,8 +176,22 @@ impl Server {
                 }
             }
         }
-        let process = Process::start(program, &arguments, address)?;
+        let process = Process::start(program, &arguments, &[], address)?;
         Ok(Some(Self { address, process, redis: redis.map(|(process, _)| process) }))
+    }
+
+    /// Starts Homing's server with a connect hook at this address.
+    pub(crate) fn start_with_hook(programs: &Programs, backend: SocketAddr) -> io::Result<Option<Self>> {
+        let Some(program) = &programs.homing else { return Ok(None) };
+        let address = free_address()?;
+        let environment = [
+            ("HOMING_CLIENT_PROXY_CONNECT_ENABLED", "true".to_owned()),
+            ("HOMING_CLIENT_PROXY_CONNECT_ENDPOINT", format!("http://{backend}/connect")),
+            ("HOMING_HOOKS_PRIVATE_NETWORKS", "127.0.0.0/8".to_owned()),
+        ];
+        let arguments = ["--listen".to_owned(), address.to_string()];
+        let process = Process::start(program, &arguments, &environment, address)?;
+        Ok(Some(Self { address, process, redis: None }))
     }
 }
 
@@ -180,7 +200,7 @@ fn start_redis() -> io::Result<(Process, SocketAddr)> {
     let port = address.port().to_string();
     let arguments =
         ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned);
-    let process = Process::start(&PathBuf::from("redis-server"), &arguments, address)?;
+    let process = Process::start(&PathBuf::from("redis-server"), &arguments, &[], address)?;
     Ok((process, address))
 }
 
