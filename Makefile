@@ -58,7 +58,6 @@ bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, proce
 	cargo build --release -p homing-server -p homing-tests --bin homing-server --bin homing-bench --bin homing-bench-floor
 	ulimit -S -n "$$(ulimit -H -n)" && target/release/homing-bench --floor target/release/homing-bench-floor \
 		--homing target/release/homing-server --homing-config $(CONFORMANCE)/homing.toml \
-		--outbox-config tests/bench/outbox.toml \
 		$(if $(HAVE_GO),--go target/go-peer)
 	@$(MAKE) bench-client
 
@@ -119,7 +118,7 @@ AGAINST_GO := $(PROXY) HOMING_PEER=$(CURDIR)/target/go-peer HOMING_PEER_PLAIN=1
 AGAINST_HOMING := $(PROXY) HOMING_PEER=$(CURDIR)/target/debug/homing-peer
 
 .PHONY: test-browser
-test-browser: setup-debian demo-programs ## the chat and the bots end to end in Chromium, and both demos
+test-browser: setup-debian demo-programs ## pages that crash, reload and share a storage; the chat and the bots end to end; both demos
 	@$(SETUP)/npm.sh tests/browser
 	cargo build -p homing-tests --bin fault-proxy
 	node --test tests/browser/*.test.mjs

@@ -203,14 +203,8 @@ pub(crate) struct Publishing {
     pub(crate) redis: Option<Duration>,
 }
 
-/// Publishers that each wait for the ack of one message before they send the next, bare or numbered, which lets
-/// the server know a message again that is sent twice.
-pub(crate) async fn publish(
-    server: &Server,
-    publishers: usize,
-    window: Duration,
-    numbered: bool,
-) -> io::Result<Publishing> {
+/// Publishers that each wait for the ack of one message before they send the next.
+pub(crate) async fn publish(server: &Server, publishers: usize, window: Duration) -> io::Result<Publishing> {
     let counting = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     for n in 0..publishers {
@@ -218,17 +212,10 @@ pub(crate) async fn publish(
         tasks.spawn(async move {
             let mut socket = Socket::open(address).await?;
             socket.call("connect", "{}").await?;
-            let bare = format!(r#""channel":"bench:publisher-{n}","data":{DATA}"#);
+            let body = format!(r#"{{"channel":"bench:publisher-{n}","data":{DATA}}}"#);
             let mut waits = Vec::new();
             let mut counted = false;
-            for number in 1_u64.. {
-                let body = if numbered {
-                    let stamp =
-                        format!(r#""producer":"bench-producer-{n:04}","session":1,"number":{number}"#);
-                    format!(r#"{{{bare},"homing":{{"id":"message-{number:012}",{stamp}}}}}"#)
-                } else {
-                    format!("{{{bare}}}")
-                };
+            loop {
                 let start = Instant::now();
                 socket.call("publish", &body).await?;
                 let counts = counting.load(Relaxed);
@@ -239,7 +226,6 @@ pub(crate) async fn publish(
                 }
                 counted |= counts;
             }
-            Ok(waits)
         });
     }
     sleep(WARM_UP).await;

@@ -1,5 +1,5 @@
 // Carries the module's orders out on a storage, and tells the module how they ended. Decides nothing; what a former
-// instance of the module had ordered is told to nobody.
+// instance of the module had ordered is told to nobody, nor what was found in a scope that was left meanwhile.
 
 import type { Bridge, Host } from "../bridge.js";
 import { table } from "../errors.generated.js";
@@ -15,6 +15,7 @@ export class StorageOrders {
   readonly #storage: Storage;
   readonly #opened: () => void;
   #taken = false;
+  #opens = 0;
 
   /** `opened` is told when the module has heard what the storage has, or that it could not be opened. */
   constructor(bridge: Bridge, storage: Storage, opened: () => void) {
@@ -37,21 +38,25 @@ export class StorageOrders {
     switch (order.e) {
       case "storage_open": {
         this.#taken = false;
+        const open = (this.#opens += 1);
+        const answer = (verb: number, one: string, two?: string, number?: number): void => {
+          if (open === this.#opens) tell(verb, one, two, number);
+        };
         const opened = attempt(() =>
           storage.open({ server: order.server, user: order.user }, (left) => {
-            void opened.then(() => tell(STORAGE_ADOPTED, flat(left))).catch(() => undefined);
+            void opened.then(() => answer(STORAGE_ADOPTED, flat(left))).catch(() => undefined);
           }),
         );
         const told = opened.then(
-          (records) => tell(STORAGE_OPENED, flat(records)),
+          (records) => answer(STORAGE_OPENED, flat(records)),
           (error: unknown) => {
             // By name, so that an error made by another copy of the package counts too.
             const future = error instanceof Error && error.name === "storage_from_future";
-            tell(STORAGE_OPENED, "", textOf(error), table[future ? "storage_from_future" : "storage_failed"][0]);
+            answer(STORAGE_OPENED, "", textOf(error), table[future ? "storage_from_future" : "storage_failed"][0]);
           },
         );
         void told.then(() => {
-          if (this.#bridge.host === ordering) this.#opened();
+          if (this.#bridge.host === ordering && open === this.#opens) this.#opened();
         });
         break;
       }
