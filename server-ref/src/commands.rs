@@ -126,9 +126,14 @@ async fn run_server(config: Config) -> Result<(), Failure> {
     let at = (&*config.http_server.address, config.http_server.port);
     let listener = TcpListener::bind(at).await.map_err(|error| Failure::Listen { address, error })?;
     let engine = config.engine.kind;
+    let internal = if config.http_server.has_internal() { Some(listen_inside(&config).await?) } else { None };
     let server = Server::builder().config(config).build().await?;
     let address = listener.local_addr()?;
     println!("listening on {address}");
+    if let (Some(listener), Some(router)) = (internal, server.internal_router()) {
+        println!("listening inside on {}", listener.local_addr()?);
+        tokio::spawn(serve::listen(listener, router));
+    }
     tracing::info!(%address, ?engine, version = env!("CARGO_PKG_VERSION"), "listening");
 
     let (mut terminated, mut interrupted) =
@@ -144,12 +149,28 @@ async fn run_server(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Binds what is not for clients.
+async fn listen_inside(config: &Config) -> Result<TcpListener, Failure> {
+    let server = &config.http_server;
+    let at = (
+        server.internal_address.as_deref().unwrap_or(&server.address),
+        server.internal_port.unwrap_or(server.port),
+    );
+    let address = format!("{}:{}", at.0, at.1);
+    TcpListener::bind(at).await.map_err(|error| Failure::Listen { address, error })
+}
+
 async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! { _ = one.recv() => {}, _ = other.recv() => {} }
 }
 
 fn warn_of(config: &Config) {
     let client = &config.client;
+    if config.http_api.insecure && config.http_api.is_on() {
+        tracing::warn!(
+            "INSECURE API: everybody who can reach it may publish and disconnect; set http_api.key"
+        );
+    }
     let keyless = [
         &client.token.hmac_secret_key,
         &client.token.rsa_public_key,

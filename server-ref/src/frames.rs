@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use homing_core::wire::{self, Raw, json};
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// The server's ping.
 pub(crate) const PING: Bytes = Bytes::from_static(b"{}");
@@ -25,6 +25,24 @@ pub(crate) fn with_id(meta: Bytes, id: &str) -> Bytes {
     out.push_str("\"id\":");
     json::encode_text(id, &mut out);
     out.push('}');
+    out.into()
+}
+
+/// What a publication of the application says of itself: its tags, if it has any.
+pub(crate) fn tagged(tags: &BTreeMap<String, String>) -> Bytes {
+    if tags.is_empty() {
+        return Bytes::new();
+    }
+    let mut out = String::from("{\"tags\":{");
+    for (at, (name, value)) in tags.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        json::encode_text(name, &mut out);
+        out.push(':');
+        json::encode_text(value, &mut out);
+    }
+    out.push_str("}}");
     out.into()
 }
 
@@ -181,6 +199,18 @@ pub(crate) fn wire_publication(publication: &Publication) -> wire::Publication<'
 pub(crate) fn reply(reply: &wire::Reply<'_>) -> Bytes {
     let mut out = String::with_capacity(128);
     json::encode_reply(reply, &mut out);
+    out.into()
+}
+
+/// Several replies as one frame.
+pub(crate) fn replies<'a>(replies: impl Iterator<Item = wire::Reply<'a>>) -> Bytes {
+    let mut out = String::with_capacity(128);
+    for reply in replies {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        json::encode_reply(&reply, &mut out);
+    }
     out.into()
 }
 

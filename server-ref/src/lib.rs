@@ -5,6 +5,7 @@
 //! [`Handle`] publishes, disconnects and drains. The program `homing-server` is a thin layer over it.
 //!
 //! ```no_run
+//! use homing_server::{api::PublishOptions, node::Whom, serve::Ended};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = homing_server::Server::builder()
 //!     .procedure("echo", async |_caller, data| Ok(data))
@@ -15,8 +16,9 @@
 //! tokio::spawn(homing_server::serve::listen(listener, app));
 //!
 //! let handle = server.handle();
-//! handle.publish("chat:general", r#"{"text":"hello"}"#, None).await?;
-//! handle.disconnect("ada", 3503, "force disconnect").await?;
+//! handle.publish("chat:general", r#"{"text":"hello"}"#, PublishOptions::default()).await?;
+//! let reached = handle.disconnect(Whom::user("ada"), Ended::disconnect()).await?;
+//! assert!(reached.unanswered.is_empty());
 //! handle.drain().await;
 //! # Ok(())
 //! # }
@@ -25,6 +27,7 @@
 //! Time, randomness and transport come from outside: [`node::Node`] and [`session::Session`] have no tasks,
 //! clocks or sockets of their own, and [`serve`] is the host that gives them these.
 
+pub mod api;
 pub mod auth;
 pub mod channels;
 pub mod clock;

@@ -1,7 +1,42 @@
 //! The server's counters. No room and no user is ever a label.
 
-use crate::hooks::Hook;
+use crate::{api::Method, hooks::Hook};
 use metrics::{Counter, Gauge, Histogram, Recorder, counter, gauge, histogram};
+
+/// Upper bounds of the buckets of durations, in seconds.
+pub const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Of the application's calls, by method; those within a batch count too.
+#[derive(Debug)]
+pub struct ApiMetrics {
+    calls: [Counter; Method::ALL.len()],
+    errors: [Counter; Method::ALL.len()],
+    seconds: [Histogram; Method::ALL.len()],
+    /// Requests without the right key.
+    pub unauthorized: Counter,
+}
+
+impl ApiMetrics {
+    fn new() -> Self {
+        Self {
+            calls: Method::ALL.map(|method| counter!("homing_api_calls_total", "method" => method.name())),
+            errors: Method::ALL.map(|method| counter!("homing_api_errors_total", "method" => method.name())),
+            seconds: Method::ALL.map(|method| histogram!("homing_api_seconds", "method" => method.name())),
+            unauthorized: counter!("homing_api_unauthorized_total"),
+        }
+    }
+
+    /// Counts a call.
+    pub(crate) fn count(&self, method: Method, has_succeeded: bool) {
+        self.calls[method as usize].increment(1);
+        self.errors[method as usize].increment(u64::from(!has_succeeded));
+    }
+
+    /// Notes how long a request took.
+    pub(crate) fn took(&self, method: Method, seconds: f64) {
+        self.seconds[method as usize].record(seconds);
+    }
+}
 
 /// Handles of the counters, made once.
 #[derive(Debug)]
@@ -36,6 +71,8 @@ pub struct Metrics {
     pub engine_failures: Counter,
     /// Calls of hooks.
     pub hooks: HookMeters,
+    /// Calls of the application over HTTP.
+    pub api: ApiMetrics,
 }
 
 /// What is counted of one hook.
@@ -105,6 +142,7 @@ impl Metrics {
             room_reads: counter!("homing_room_reads_total"),
             engine_failures: counter!("homing_engine_failures_total"),
             hooks: HookMeters::new(),
+            api: ApiMetrics::new(),
         })
     }
 

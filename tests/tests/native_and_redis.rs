@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 use homing::{Decode, Delivery, Messages, RealtimeClient};
-use homing_server::{Handle, Server, config, serve::listen};
+use homing_server::{Handle, Server, api::PublishOptions, config, serve::listen};
 use homing_tests::proxy::FaultProxy;
 use std::{
     net::SocketAddr,
@@ -136,7 +136,9 @@ impl Scene {
 
     async fn publish(&self, numbers: std::ops::RangeInclusive<u64>) {
         for number in numbers {
-            soon(self.handle.publish("chat:room", &number.to_string(), None)).await.unwrap();
+            soon(self.handle.publish("chat:room", &number.to_string(), PublishOptions::default()))
+                .await
+                .unwrap();
         }
     }
 

@@ -7,6 +7,7 @@ use homing::{
 };
 use homing_server::{
     Handle, Server,
+    api::PublishOptions,
     clock::SystemClock,
     config::{self, Span},
     engine::memory::Memory,
@@ -239,12 +240,12 @@ async fn a_drain_moves_everybody_without_a_gap() {
         streams.push(room.messages());
         soon(room.join()).await.unwrap();
     }
-    server.handle.publish("chat:room", "1", None).await.unwrap();
+    server.handle.publish("chat:room", "1", PublishOptions::default()).await.unwrap();
     soon(server.handle.drain()).await;
     assert_eq!(server.handle.connections(), 0);
     drop(server);
     let server = Embedded::start(Some(address), &store).await;
-    server.handle.publish("chat:room", "2", None).await.unwrap();
+    server.handle.publish("chat:room", "2", PublishOptions::default()).await.unwrap();
     for messages in &mut streams {
         expect(messages, 1..=2).await;
     }
@@ -266,14 +267,14 @@ async fn a_server_that_lost_its_log_is_one_gap() {
     let mut messages = room.messages();
     soon(room.join()).await.unwrap();
     for number in 1..=5 {
-        server.handle.publish("chat:room", &number.to_string(), None).await.unwrap();
+        server.handle.publish("chat:room", &number.to_string(), PublishOptions::default()).await.unwrap();
     }
     expect(&mut messages, 1..=5).await;
     drop(server);
     let server = Embedded::start(Some(address), &store()).await;
     let Some(Ok(Delivery::Gap(gap))) = soon(messages.next()).await else { panic!("no gap") };
     assert_eq!(gap.reason, GapReason::EpochChanged);
-    server.handle.publish("chat:room", "6", None).await.unwrap();
+    server.handle.publish("chat:room", "6", PublishOptions::default()).await.unwrap();
     expect(&mut messages, 6..=6).await;
 }
 

@@ -66,6 +66,15 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::invalid(key, "must begin with /"));
         }
     }
+    let api = &config.http_api;
+    if !api.handler_prefix.starts_with('/')
+        || api.handler_prefix.len() > 1 && api.handler_prefix.ends_with('/')
+    {
+        return Err(ConfigError::invalid("http_api.handler_prefix", "must begin with / and not end with it"));
+    }
+    if api.max_request_body_size == 0 {
+        return Err(ConfigError::invalid("http_api.max_request_body_size", "must be above 0"));
+    }
     auth::check(&client.token, "client.token")?;
     if client.subscription_token.enabled {
         auth::check(&client.subscription_token.token, "client.subscription_token")?;

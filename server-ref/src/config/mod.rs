@@ -71,6 +71,8 @@ impl ConfigError {
 pub struct Config {
     /// Where to listen.
     pub http_server: HttpServer,
+    /// The application's calls over HTTP.
+    pub http_api: HttpApi,
     /// The WebSocket endpoint.
     pub websocket: WebSocket,
     /// A streamed response in place of the WebSocket, a message on each line.
@@ -91,6 +93,8 @@ pub struct Config {
     pub hooks: Hooks,
     /// Further addresses of hooks, for the namespaces that name them.
     pub proxies: Vec<NamedProxy>,
+    /// This node among others.
+    pub node: NodeOptions,
     /// How the server stops.
     pub shutdown: Shutdown,
     /// What is logged.
@@ -123,14 +127,88 @@ pub struct HttpServer {
     pub address: String,
     /// Port; default 8000, 0: a free one.
     pub port: u16,
+    /// Address for what is not for clients: API, health, metrics; default: that of `http_server.address`.
+    pub internal_address: Option<String>,
+    #[serde(deserialize_with = "span::port")]
+    /// Port for what is not for clients, 0: a free one; default: that of `http_server.port`. Where address or
+    /// port is another one, these endpoints are served there and nowhere else.
+    pub internal_port: Option<u16>,
     /// Folder of files served beside the endpoints; default: none.
     pub static_dir: Option<String>,
 }
 
+impl HttpServer {
+    /// Whether what is not for clients is served elsewhere.
+    #[must_use]
+    pub const fn has_internal(&self) -> bool {
+        self.internal_address.is_some() || self.internal_port.is_some()
+    }
+}
+
 impl Default for HttpServer {
     fn default() -> Self {
-        Self { address: "127.0.0.1".into(), port: 8000, static_dir: None }
+        Self {
+            address: "127.0.0.1".into(),
+            port: 8000,
+            internal_address: None,
+            internal_port: None,
+            static_dir: None,
+        }
     }
+}
+
+/// The application's calls over HTTP: see docs/http-api.md.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpApi {
+    /// The secret that calls carry, in `X-API-Key`. Without one there is no API. Default: none.
+    pub key: Option<String>,
+    /// Path in front of the methods; default `/api`.
+    pub handler_prefix: String,
+    /// Switches the API off although there is a key; default false.
+    pub disabled: bool,
+    /// Development: calls need no key. Pages of other origins than `client.allowed_origins` are refused.
+    pub insecure: bool,
+    /// Serves the API at `http_server.port` too where there is an internal address or port; default false.
+    pub external: bool,
+    /// How errors are told: empty (default) with status 200, `transport` with the status that fits.
+    pub error_mode: ErrorMode,
+    /// Largest body of a call in bytes; default 8 MiB.
+    pub max_request_body_size: usize,
+}
+
+impl Default for HttpApi {
+    fn default() -> Self {
+        Self {
+            key: None,
+            handler_prefix: "/api".into(),
+            disabled: false,
+            insecure: false,
+            external: false,
+            error_mode: ErrorMode::Body,
+            max_request_body_size: 8 << 20,
+        }
+    }
+}
+
+impl HttpApi {
+    /// Whether there is an API.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.disabled && (self.insecure || self.key.as_deref().is_some_and(|key| !key.is_empty()))
+    }
+}
+
+/// How errors of the API are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorMode {
+    /// In the body alone.
+    #[default]
+    #[serde(rename = "")]
+    Body,
+    /// In the status too.
+    #[serde(rename = "transport")]
+    Transport,
 }
 
 /// The WebSocket endpoint.
@@ -494,6 +572,23 @@ impl Default for Channels {
             without_namespace: ChannelOptions::default(),
             namespaces: Vec::new(),
         }
+    }
+}
+
+/// This node among others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeOptions {
+    /// Its name, for people; default: its id.
+    pub name: String,
+    /// How long other nodes may take to answer what concerns connections anywhere; the answer names those that
+    /// took longer. Default 2s.
+    pub answer_timeout: Span,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { name: String::new(), answer_timeout: Span::seconds(2) }
     }
 }
 

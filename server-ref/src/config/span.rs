@@ -3,6 +3,18 @@
 use crate::clock::Millis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+/// A port: a number, or text, as the environment and some files have it.
+pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let port = match &value {
+        serde_json::Value::Null => return Ok(None),
+        serde_json::Value::String(text) if text.is_empty() => return Ok(None),
+        serde_json::Value::String(text) => text.parse().ok(),
+        value => value.as_u64().and_then(|port| u16::try_from(port).ok()),
+    };
+    port.map(Some).ok_or_else(|| D::Error::custom("expected a port, a number up to 65535"))
+}
+
 /// A length of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Millis);

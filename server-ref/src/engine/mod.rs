@@ -97,6 +97,11 @@ pub trait Engine: Log + Map + PubSub {
     /// Whether calls can be expected to succeed at present; the node's readiness follows it.
     fn is_ready(&self) -> bool;
 
+    /// Whether other nodes may be on it.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// What kind this is, for logs and metrics.
     fn name(&self) -> &'static str;
 }

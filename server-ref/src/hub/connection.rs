@@ -1,12 +1,12 @@
 //! The part of a connection that others reach: its outgoing queue, bounded in bytes, and what the node wants
 //! of its session.
 
-use crate::engine::Channel;
+use crate::{engine::Channel, session::Admission};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Poll, Waker},
 };
 
@@ -41,7 +41,7 @@ pub enum Control {
     },
     /// End this subscription.
     Unsubscribe {
-        /// Which channel.
+        /// Which channel; empty: all of them.
         channel: Channel,
         /// Unsubscribe code.
         code: u32,
@@ -52,6 +52,8 @@ pub enum Control {
     Subscribe {
         /// Which channel.
         channel: Channel,
+        /// What the application says of it.
+        admission: Arc<Admission>,
     },
     /// The connection's expiry has moved: Unix seconds, or never.
     Refresh {
@@ -90,6 +92,7 @@ struct Queue {
 /// The reachable part of a connection.
 pub struct Connection {
     client: Arc<str>,
+    session: OnceLock<Arc<str>>,
     limit: usize,
     queue: Mutex<Queue>,
 }
@@ -119,13 +122,25 @@ impl Connection {
     /// A connection whose queue holds at most `limit` bytes.
     #[must_use]
     pub fn new(client: Arc<str>, limit: usize) -> Self {
-        Self { client, limit, queue: Mutex::default() }
+        Self { client, session: OnceLock::new(), limit, queue: Mutex::default() }
     }
 
     /// The connection's id.
     #[must_use]
     pub const fn client(&self) -> &Arc<str> {
         &self.client
+    }
+
+    /// The secret under which the client's own requests reach this connection, where its transport has one.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.session.get().map(|session| &**session)
+    }
+
+    /// Names that secret. Called once, by the transport.
+    pub fn set_session(&self, session: Arc<str>) {
+        let first = self.session.set(session).is_ok();
+        debug_assert!(first, "a connection has one session");
     }
 
     /// Queues what the client has not asked for. One that reads too slowly is closed instead: 3008, with

@@ -1,69 +1,169 @@
-//! Messages between nodes: what the application asked one of them to do to a user's connections.
+//! Messages between nodes, on the topic that all of them listen to: signs of life, orders and their answers.
+//!
+//! The first line of a message is `kind to number from`, so that whom it does not concern reads no further;
+//! what follows is JSON. A message may be lost or come twice.
 
-use super::Node;
-use crate::{engine::Call, hub::Close};
+use super::{Answer, Node, Order};
+use crate::engine::Call;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use std::{collections::VecDeque, sync::Arc};
 
-/// What every node is to do to the connections of a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UserCommand {
-    /// End them.
-    Disconnect {
-        /// Whose.
-        user: String,
-        /// Close code.
-        code: u16,
-        /// For a developer to read.
-        reason: String,
-    },
-    /// End their subscription.
-    Unsubscribe {
-        /// Whose.
-        user: String,
-        /// To which channel.
-        channel: String,
-        /// Unsubscribe code.
-        code: u32,
-        /// For a developer to read.
-        reason: String,
-    },
-    /// Subscribe them.
-    Subscribe {
-        /// Whom.
-        user: String,
-        /// To which channel.
-        channel: String,
-    },
-    /// Hand a client's commands to its session.
-    Input(super::Emulated),
+/// Orders of other nodes that are known again.
+const REMEMBERED: usize = 1024;
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A new node wants to know who is there.
+    Hello,
+    /// A node lives.
+    Beat,
+    /// A node goes.
+    Gone,
+    /// An order.
+    Ask,
+    /// What a node says to it.
+    Answer,
+    /// Commands of a client for its session.
+    Input,
+}
+
+impl Kind {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Hello, "hello"),
+        (Self::Beat, "beat"),
+        (Self::Gone, "gone"),
+        (Self::Ask, "ask"),
+        (Self::Answer, "answer"),
+        (Self::Input, "input"),
+    ];
+
+    fn text(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, text)| text)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == text).map(|(kind, _)| *kind)
+    }
+}
+
+/// The orders of other nodes that were carried out of late.
+#[derive(Default)]
+pub(super) struct Known(Mutex<VecDeque<(Box<str>, u64)>>);
+
+impl Known {
+    /// Whether it is new.
+    fn note(&self, from: &str, id: u64) -> bool {
+        let mut known = self.0.lock();
+        if known.iter().any(|(node, number)| *number == id && **node == *from) {
+            return false;
+        }
+        if known.len() == REMEMBERED {
+            known.pop_front();
+        }
+        known.push_back((from.into(), id));
+        true
+    }
+}
+
+struct Message<'a> {
+    kind: Kind,
+    to: &'a str,
+    id: u64,
+    from: &'a str,
+    body: &'a [u8],
+}
+
+fn parse(message: &[u8]) -> Option<Message<'_>> {
+    let end = message.iter().position(|byte| *byte == b'\n')?;
+    let mut words = std::str::from_utf8(&message[..end]).ok()?.split(' ');
+    let (kind, to) = (Kind::from_text(words.next()?)?, words.next()?);
+    let (id, from) = (words.next()?.parse().ok()?, words.next()?);
+    Some(Message { kind, to, id, from, body: &message[end + 1..] })
 }
 
 impl Node {
-    /// Has every node, this one too, do something to the connections of a user.
-    pub fn command(&self, command: &UserCommand) -> Call<()> {
-        let message = serde_json::to_vec(command).expect("it is made of text and numbers");
+    pub(super) fn send(&self, kind: Kind, to: &str, id: u64, body: &[u8]) -> Call<()> {
+        let mut message = format!("{} {to} {id} {}\n", kind.text(), self.id()).into_bytes();
+        message.extend_from_slice(body);
         self.engine.control(Bytes::from(message))
     }
 
-    pub(super) fn handle_control(&self, message: &Bytes) {
-        match serde_json::from_slice(message) {
-            Ok(UserCommand::Disconnect { user, code, reason }) => {
-                self.disconnect_user(&user, &Close { code, reason: reason.into(), retry_after: 0 });
-            }
-            Ok(UserCommand::Unsubscribe { user, channel, code, reason }) => {
-                self.unsubscribe_user(&user, &channel, code, &reason);
-            }
-            Ok(UserCommand::Subscribe { user, channel }) => self.subscribe_user(&user, &channel),
-            Ok(UserCommand::Input(piece)) if piece.node == self.id() => {
-                if let Err(error) = self.take_emulated(&piece.session, &piece.data) {
-                    tracing::debug!(%error, "commands for a session were not taken");
-                }
-            }
-            Ok(UserCommand::Input(_)) => {}
-            // A later version on another node may say more.
-            Err(error) => tracing::warn!(%error, "a control message that this version does not know"),
+    pub(super) fn ask(&self, id: u64, order: &[u8]) -> Call<()> {
+        self.send(Kind::Ask, "*", id, order)
+    }
+
+    pub(super) fn handle_control(self: &Arc<Self>, message: &[u8]) {
+        // A later version on another node may say more.
+        let Some(Message { kind, to, id, from, body }) = parse(message) else {
+            return tracing::warn!("a control message that this version does not know");
+        };
+        if from == self.id() || !matches!(to, "*") && to != self.id() {
+            return;
         }
+        if kind != Kind::Gone {
+            self.heard_of(from);
+        }
+        match kind {
+            Kind::Hello => self.greet(),
+            Kind::Beat => {}
+            Kind::Gone => self.lost(from),
+            Kind::Ask => match serde_json::from_slice::<Order>(body) {
+                Ok(order) => self.handle_order(id, from, order),
+                Err(error) => tracing::warn!(%error, "an order that this version does not know"),
+            },
+            Kind::Input => self.handle_input(body),
+            Kind::Answer => match serde_json::from_slice::<Answer>(body) {
+                Ok(answer) => self.surveys.answered(id, from, answer, self.now()),
+                Err(error) => tracing::warn!(%error, "an answer that this version does not know"),
+            },
+        }
+    }
+
+    fn handle_input(&self, body: &[u8]) {
+        let text = std::str::from_utf8(body).unwrap_or_default();
+        let Some((session, data)) = text.split_once('\n') else { return };
+        if let Err(error) = self.take_emulated(session, data) {
+            tracing::debug!(%error, "commands for a session were not taken");
+        }
+    }
+
+    fn handle_order(self: &Arc<Self>, id: u64, from: &str, order: Order) {
+        let from: Box<str> = from.into();
+        // The engine is in a call of its own, and some answers take a while to be put together.
+        self.later(Arc::downgrade(self), move |node| {
+            let is_new = !order.acts() || node.known.note(&from, id);
+            let answer = if is_new { node.carry_out(&order) } else { Answer::Done };
+            let body = serde_json::to_vec(&answer).expect("it is made of text and numbers");
+            node.detach(node.send(Kind::Answer, &from, id, &body), "an answer to another node");
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_apart_as_it_was_put_together() {
+        let message = parse(b"answer n1 7 n2\n{}").expect("it is one");
+        assert_eq!((message.kind, message.to, message.id, message.from), (Kind::Answer, "n1", 7, "n2"));
+        assert_eq!(message.body, b"{}");
+        for wrong in [&b""[..], b"beat * 0 n", b"shout * 0 n\n", b"beat * x n\n", b"beat *\n", b"\xff\n"] {
+            assert!(parse(wrong).is_none());
+        }
+    }
+
+    #[test]
+    fn an_order_is_known_again() {
+        let known = Known::default();
+        assert!(known.note("a", 1));
+        assert!(known.note("b", 1));
+        assert!(!known.note("a", 1));
+        for id in 2..=REMEMBERED as u64 + 2 {
+            assert!(known.note("a", id));
+        }
+        assert!(known.note("a", 1));
     }
 }

@@ -4,7 +4,7 @@
 //! A session is named by a secret that only its client was told. What waits for a session is bounded; a piece that
 //! does not fit is refused, never dropped.
 
-use super::Node;
+use super::{Node, control::Kind};
 use crate::{
     engine::Call,
     hub::{Connection, InputRefused},
@@ -74,6 +74,7 @@ impl Node {
     pub(crate) fn make_reachable(self: &Arc<Self>, connection: &Arc<Connection>) -> Reachable {
         let bytes: [u8; 16] = self.random.lock().random();
         let secret: Arc<str> = super::uuid(bytes).into();
+        connection.set_session(Arc::clone(&secret));
         self.emulated.0.lock().insert(Arc::clone(&secret), Arc::clone(connection));
         Reachable { node: Arc::clone(self), secret }
     }
@@ -90,6 +91,7 @@ impl Node {
     /// Hands a piece to the node that has its session. Complete once that node will hear of it, in the order of
     /// these calls; a session that is gone by then has told its client so on its stream.
     pub fn forward_emulated(&self, piece: Emulated) -> Call<()> {
-        self.command(&super::UserCommand::Input(piece))
+        let body = format!("{}\n{}", piece.session, piece.data);
+        self.send(Kind::Input, &piece.node, 0, body.as_bytes())
     }
 }

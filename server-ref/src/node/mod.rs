@@ -7,25 +7,29 @@
 mod control;
 mod emulation;
 mod leases;
+mod orders;
+mod peers;
 mod registry;
 mod rooms;
+mod survey;
 mod upkeep;
 mod work;
 
 use crate::{
+    api::{
+        CallError, PublishOptions,
+        calls::{self, Publishing},
+    },
     auth::{Origins, Verifier},
     channels::Rules,
     clock::{Clock, Millis},
     config::Config,
-    engine::{Append, Appended, Call, Channel, Engine, EngineError, IdempotencyKey, NotAppended},
-    frames,
+    engine::{Call, Engine, EngineError},
     hooks::{AnyHooks, Desk},
-    hub::{Close, Connection, Control, Hub},
+    hub::{Close, Connection, Hub},
     metrics::Metrics,
     rpc::Procedures,
 };
-use bytes::Bytes;
-use homing_core::wire::{ErrorCode, Raw};
 use parking_lot::Mutex;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::{
@@ -37,11 +41,12 @@ use std::{
     task::{Context, Poll},
 };
 
-pub use control::UserCommand;
 pub(crate) use emulation::Reachable;
 pub use emulation::{Emulated, EmulationError};
 pub(crate) use leases::Lease;
+pub use orders::{Answer, MAX_CHANNELS, NodeInfo, Order, Whom};
 pub use registry::{Refused, Registered, Registry};
+pub use survey::Answers;
 pub use work::Work;
 use work::WorkQueue;
 
@@ -70,6 +75,10 @@ pub struct Node {
     random: Mutex<StdRng>,
     leases: leases::Leases,
     upkeep: Mutex<upkeep::Upkeep>,
+    peers: Mutex<peers::Peers>,
+    surveys: survey::Surveys,
+    known: control::Known,
+    started_at: Millis,
     draining: AtomicBool,
     /// Start of the second at hand, and connections opened in it.
     opened: Mutex<(Millis, u32)>,
@@ -133,6 +142,10 @@ impl Node {
             leases: leases::Leases::new(random.next_u64()),
             random: Mutex::new(random),
             upkeep: Mutex::new(upkeep::Upkeep::new(&config, clock.now())),
+            peers: Mutex::new(peers::Peers::new(clock.now())),
+            surveys: survey::Surveys::default(),
+            known: control::Known::default(),
+            started_at: clock.now(),
             draining: AtomicBool::new(false),
             opened: Mutex::new((0, 0)),
             config,
@@ -147,6 +160,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Its name, as configured; its id where it has none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.config.node.name.is_empty() { &self.id } else { &self.config.node.name }
     }
 
     /// Work that its host is to carry out; pending while there is none.
@@ -221,29 +240,17 @@ impl Node {
         connection.close(Close { retry_after, ..code.into() });
     }
 
-    /// Publishes on the application's behalf, without a client.
+    /// Publishes on the application's behalf, without a client: sent to the engine at once.
     ///
     /// # Errors
-    /// A channel that cannot be, or data that is not JSON.
+    /// A channel that cannot be, or data that is not JSON or too large.
     pub fn publish(
         &self,
         channel: &str,
         data: &str,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Call<Result<Appended, NotAppended>>, ErrorCode> {
-        let namespace = self.rules.namespace(channel)?;
-        Raw::new(data).map_err(|_| ErrorCode::BadRequest)?;
-        self.metrics.publications.increment(1);
-        Ok(self.engine.append(Append {
-            channel: channel.into(),
-            data: frames::on_one_line(data).into_owned().into(),
-            meta: Bytes::new(),
-            retention: namespace.retention,
-            key,
-            producer: None,
-            refused: false,
-            owner: None,
-        }))
+        options: &PublishOptions,
+    ) -> Result<Publishing, CallError> {
+        calls::publish(self, channel, data, options)
     }
 
     /// Runs a call of the engine whose completion nobody waits for.
@@ -262,30 +269,6 @@ impl Node {
     pub(crate) fn note_failure(&self, what: &'static str, error: EngineError) {
         self.metrics.engine_failures.increment(1);
         tracing::debug!(what, %error, "engine call failed");
-    }
-
-    /// Ends the connections of a user on this node.
-    pub fn disconnect_user(&self, user: &str, close: &Close) {
-        for connection in self.registry.of_user(user) {
-            connection.close(close.clone());
-        }
-    }
-
-    /// Ends a user's subscription on this node.
-    pub fn unsubscribe_user(&self, user: &str, channel: &str, code: u32, reason: &str) {
-        let channel: Channel = channel.into();
-        for connection in self.registry.of_user(user) {
-            let (channel, reason) = (Arc::clone(&channel), reason.to_owned().into());
-            connection.control(Control::Unsubscribe { channel, code, reason });
-        }
-    }
-
-    /// Subscribes the connections that a user has on this node.
-    pub fn subscribe_user(&self, user: &str, channel: &str) {
-        let channel: Channel = channel.into();
-        for connection in self.registry.of_user(user) {
-            connection.control(Control::Subscribe { channel: Arc::clone(&channel) });
-        }
     }
 }
 

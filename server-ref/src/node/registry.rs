@@ -98,6 +98,12 @@ impl Registry {
         self.inner.lock().all.len()
     }
 
+    /// How many different users there are among them; those without a name are not counted.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.inner.lock().by_user.len()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

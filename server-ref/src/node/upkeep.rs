@@ -55,12 +55,16 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Millis {
         let upkeep = self.upkeep.lock();
-        upkeep.renew_at.min(upkeep.sweep_at).min(upkeep.check_at.unwrap_or(Millis::MAX))
+        let own = upkeep.renew_at.min(upkeep.sweep_at).min(upkeep.check_at.unwrap_or(Millis::MAX));
+        drop(upkeep);
+        own.min(self.peers.lock().next_beat()).min(self.surveys.next().unwrap_or(Millis::MAX))
     }
 
     /// Does what is due. A call at any other time does no harm.
     pub fn handle_timeout(self: &Arc<Self>) {
         let now = self.now();
+        self.beat(now);
+        self.see_to_surveys(now);
         let (mut renew, mut sweep, mut check) = (None, None, None);
         {
             let mut upkeep = self.upkeep.lock();

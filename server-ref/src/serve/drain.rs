@@ -32,5 +32,6 @@ pub(super) async fn drain(node: &Arc<Node>) {
     while !node.registry.is_empty() && start.elapsed() < Duration::from_millis(timeout.millis()) {
         sleep(LOOK).await;
     }
+    node.say_goodbye();
     tracing::info!(left = node.registry.len(), "drained");
 }

@@ -4,6 +4,7 @@
 
 mod admission;
 mod alarm;
+mod api;
 mod drain;
 mod drive;
 mod handle;
@@ -23,7 +24,7 @@ use crate::{
         redis::{Ack, Redis, RedisConfig, RedisStartError},
     },
     hooks::{AnyHooks, Hooks, http::HttpHooks},
-    metrics::Metrics,
+    metrics::{Metrics, SECONDS},
     node::{Node, Parts},
     rpc::{Caller, ProcedureResult, Procedures},
 };
@@ -32,7 +33,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rand::{TryRng, rngs::SysRng};
 use std::{future::Future, sync::Arc, time::Duration};
 
-pub use handle::{Handle, PublishError};
+pub use handle::{Ended, Handle, Reached};
 pub use listen::{listen, listen_until};
 
 /// Why a server cannot be built.
@@ -159,7 +160,8 @@ impl Builder {
             Some(entropy) => entropy,
             None => entropy()?,
         };
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let buckets = PrometheusBuilder::new().set_buckets(&SECONDS);
+        let recorder = buckets.expect("there are buckets").build_recorder();
         let metrics = Metrics::new(&recorder);
         let hooks = match self.hooks {
             None if config.wanted_hooks().next().is_some() => {
@@ -169,8 +171,10 @@ impl Builder {
         };
         let procedures = self.procedures;
         let node = Node::new(Parts { config, engine, clock, entropy, procedures, hooks, metrics });
+        let metrics = recorder.handle();
         runtime.spawn(upkeep::keep(Arc::downgrade(&node)));
-        Ok(Server { node, metrics: recorder.handle() })
+        runtime.spawn(upkeep::keep_metrics(Arc::downgrade(&node), metrics.clone()));
+        Ok(Server { node, metrics })
     }
 }
 
@@ -212,10 +216,18 @@ impl Server {
         Builder::default()
     }
 
-    /// The routes: the WebSocket endpoint, `/health`, `/ready`, `/metrics`, and the files of
+    /// The routes: the WebSocket endpoint, the API, `/health`, `/ready`, `/metrics`, and the files of
     /// `http_server.static_dir`, as far as the settings have them. An application may nest or merge them.
+    /// Where there is an internal address or port, what is not for clients is in [`Self::internal_router`].
     pub fn router(&self) -> axum::Router {
         routes::router(&self.node, self.metrics.clone())
+    }
+
+    /// The routes that are not for clients, where they are served elsewhere.
+    #[must_use]
+    pub fn internal_router(&self) -> Option<axum::Router> {
+        let internal = self.node.config.http_server.has_internal();
+        internal.then(|| routes::internal(&self.node, self.metrics.clone()))
     }
 
     /// A handle to act on the server from anywhere.

@@ -1,6 +1,7 @@
-//! The routes beside the WebSocket endpoint: health, readiness, metrics, files.
+//! The routes beside the WebSocket endpoint: the API, health, readiness, metrics, files; and which of them are
+//! for clients.
 
-use super::{streaming, upgrade::upgrade};
+use super::{Handle, api, streaming, upgrade::upgrade};
 use crate::node::Node;
 use axum::{
     Router,
@@ -32,6 +33,27 @@ pub(super) fn router(node: &Arc<Node>, metrics: PrometheusHandle) -> Router {
         let method = post(streaming::emulation).options(streaming::preflight).layer(limit);
         router = router.route(&config.emulation.handler_prefix, method);
     }
+    if !config.http_server.has_internal() {
+        router = router.merge(internal(node, metrics));
+    } else if config.http_api.external && config.http_api.is_on() {
+        router = router.merge(api::router(Handle::new(Arc::clone(node))));
+    }
+    if let Some(folder) = &config.http_server.static_dir {
+        router = router.fallback_service(ServeDir::new(folder));
+    }
+    router.with_state(Arc::clone(node))
+}
+
+/// What is not for clients.
+pub(super) fn internal<S: Clone + Send + Sync + 'static>(
+    node: &Arc<Node>,
+    metrics: PrometheusHandle,
+) -> Router<S> {
+    let config = &node.config;
+    let mut router = Router::new();
+    if config.http_api.is_on() {
+        router = router.merge(api::router(Handle::new(Arc::clone(node))));
+    }
     if config.health.enabled {
         let ready = Arc::clone(node);
         router = router
@@ -41,10 +63,7 @@ pub(super) fn router(node: &Arc<Node>, metrics: PrometheusHandle) -> Router {
     if config.prometheus.enabled {
         router = router.route("/metrics", get(async move || render(&metrics)));
     }
-    if let Some(folder) = &config.http_server.static_dir {
-        router = router.fallback_service(ServeDir::new(folder));
-    }
-    router.with_state(Arc::clone(node))
+    router
 }
 
 fn json(status: StatusCode, body: &'static str) -> impl IntoResponse {

@@ -1,6 +1,7 @@
 //! The node's own task: its deadlines, and the work that no session waits for.
 
 use crate::node::Node;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::{future::poll_fn, sync::Weak, task::Poll, time::Duration};
 
 /// Runs until the node is gone.
@@ -21,5 +22,16 @@ pub(super) async fn keep(weak: Weak<Node>) {
                 node.handle_timeout();
             },
         }
+    }
+}
+
+/// How often durations are put into their buckets, whether or not anybody reads them.
+const METRICS: Duration = Duration::from_secs(5);
+
+/// Runs until the node is gone.
+pub(super) async fn keep_metrics(weak: Weak<Node>, metrics: PrometheusHandle) {
+    while weak.strong_count() > 0 {
+        metrics.run_upkeep();
+        tokio::time::sleep(METRICS).await;
     }
 }

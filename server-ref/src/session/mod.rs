@@ -9,6 +9,7 @@
 //! calls, and one that needs the result of an earlier one waits in the channel's lane. Those to other channels
 //! overtake it.
 
+mod admission;
 mod asking;
 mod budget;
 mod calls;
@@ -30,6 +31,7 @@ use crate::{
     node::{Node, Registered},
     rpc::ProcedureError,
 };
+pub use admission::{Admission, Changes, Since};
 use budget::{Budget, Spent};
 use bytes::Bytes;
 use calls::Waiting;
@@ -363,8 +365,11 @@ impl Session {
         }
         match control {
             Control::Dropped { channel, slot, code } => self.dropped(&channel, slot, code),
+            Control::Unsubscribe { channel, code, reason } if channel.is_empty() => {
+                self.end_subscriptions(code, &reason);
+            }
             Control::Unsubscribe { channel, code, reason } => self.end_subscription(&channel, code, &reason),
-            Control::Subscribe { channel } => self.subscribe_by_server(&channel),
+            Control::Subscribe { channel, admission } => self.subscribe_by_server(&channel, &admission),
             Control::Refresh { expires_at } => self.refreshed_by_server(expires_at),
         }
     }

@@ -5,7 +5,7 @@
 //! and the answer is lost. An attempt that was ended meanwhile is not found any more and ends by itself.
 
 use super::{
-    Refusal, Session, Stage,
+    Admission, Refusal, Session, Since, Stage,
     asking::Denied,
     connect::position,
     permission::Entrance,
@@ -45,6 +45,8 @@ impl Asked {
             positioned: recoverable || keeps && positioned,
             recoverable,
             join_leave: options.force_push_join_leave || options.join_leave && request.join_leave,
+            present: options.presence,
+            announced: options.join_leave || options.force_push_join_leave,
             ..Self::default()
         }
     }
@@ -228,14 +230,13 @@ impl Session {
 
     fn join(&mut self, attempt: Attempt) {
         let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
-        let channel = Arc::clone(&subscription.channel);
-        let meta = subscription.meta.clone();
-        let Ok(namespace) = self.node.rules.namespace(&channel) else { return };
-        let options = &namespace.options;
-        let announce = options.join_leave || options.force_push_join_leave;
-        if !options.presence && !announce {
+        let Some(asked) = &subscription.asked else { return };
+        let (present, announce) = (asked.present, asked.announced);
+        if !present && !announce {
             return self.settle(attempt);
         }
+        let channel = Arc::clone(&subscription.channel);
+        let meta = subscription.meta.clone();
         subscription.joined = true;
         let owner = self.identity.as_ref().map(|identity| Arc::clone(&identity.user)).unwrap_or_default();
         let lease = Lease { birth: Position::default(), owner, value: frames::info_of(&meta), announce };
@@ -267,11 +268,18 @@ impl Session {
             Purpose::Push => {
                 let channel = Arc::clone(&subscription.channel);
                 let Some(subscription) = self.subscriptions.find(&channel) else { return };
-                let SubscribeResult { recoverable, positioned, epoch, offset, data, .. } =
-                    self.subscribe_result(subscription);
+                let SubscribeResult {
+                    recoverable, positioned, epoch, mut offset, data, publications, ..
+                } = self.subscribe_result(subscription);
+                // The push has no place for what was missed: it follows, counting on from where the client was.
+                if let Some(first) = publications.first() {
+                    offset = first.offset - 1;
+                }
                 let result = Subscribed { recoverable, positioned, epoch, offset, data };
-                let event = PushEvent::Subscribed(Box::new(result));
-                frames::reply(&wire::Reply::Push(wire::Push { channel: (&*channel).into(), event }))
+                let events = std::iter::once(PushEvent::Subscribed(Box::new(result)));
+                let events = events.chain(publications.into_iter().map(PushEvent::Publication));
+                let push = |event| wire::Reply::Push(wire::Push { channel: (&*channel).into(), event });
+                frames::replies(events.map(push))
             }
         };
         self.activate(attempt, Some(reply));
@@ -389,6 +397,14 @@ impl Session {
         self.push(channel, PushEvent::Unsubscribed(Unsubscribed { code, reason: reason.into() }));
     }
 
+    /// Ends all of them.
+    pub(super) fn end_subscriptions(&mut self, code: u32, reason: &str) {
+        let all: Vec<_> = self.subscriptions.iter().map(|one| Arc::clone(&one.channel)).collect();
+        for channel in all {
+            self.end_subscription(&channel, code, reason);
+        }
+    }
+
     /// The room has dropped this member.
     pub(super) fn dropped(&mut self, channel: &str, slot: usize, code: u32) {
         let membership = self.subscriptions.find(channel).and_then(|one| one.membership.as_ref());
@@ -399,7 +415,7 @@ impl Session {
     }
 
     /// The application wants this client to be subscribed.
-    pub(super) fn subscribe_by_server(&mut self, channel: &str) {
+    pub(super) fn subscribe_by_server(&mut self, channel: &str, admission: &Admission) {
         if self.stage != Stage::Connected || self.subscriptions.find(channel).is_some() {
             return;
         }
@@ -408,9 +424,12 @@ impl Session {
                 tracing::warn!(channel, reason = &*refusal.message, "a subscription of the server failed");
             }
             Ok(namespace) => {
-                let asked = Asked::by_server(&namespace.options);
-                let meta = self.meta(None);
+                let mut asked = Asked::by_server(&admission.changes.over(&namespace.options));
+                asked.data.clone_from(&admission.data);
+                asked.recover = admission.since.as_ref().map(Since::position).filter(|_| asked.recoverable);
+                let meta = self.meta(admission.info.as_deref());
                 let attempt = self.subscriptions.add(channel.into(), Purpose::Push, asked, meta);
+                self.prolong(channel, admission.expires_at);
                 self.enter(attempt);
             }
         }

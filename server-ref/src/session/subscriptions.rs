@@ -60,6 +60,10 @@ pub(super) struct Asked {
     pub(super) positioned: bool,
     pub(super) recoverable: bool,
     pub(super) join_leave: bool,
+    /// Whether it is to be in the presence.
+    pub(super) present: bool,
+    /// Whether others are told that it comes and goes.
+    pub(super) announced: bool,
     /// JSON for the client.
     pub(super) data: Option<Box<str>>,
     pub(super) page: Option<Page>,

@@ -2,7 +2,7 @@
 
 use crate::socket::{Socket, fetch, start};
 use axum::{Router, routing::get};
-use homing_server::{Server, config, engine::IdempotencyKey, rpc::ProcedureError};
+use homing_server::{Server, api::PublishOptions, config, node::Whom, rpc::ProcedureError, serve::Ended};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -35,17 +35,17 @@ async fn the_router_nests_into_an_application() {
 
     socket.call("subscribe", r#"{"channel":"chat:a"}"#).await;
     let handle = server.handle();
-    let key = || Some(IdempotencyKey { key: "once".into(), ttl: 60_000 });
+    let key = || PublishOptions::once("once");
     let first = handle.publish("chat:a", r#"{"n":1}"#, key()).await.unwrap();
     let again = handle.publish("chat:a", r#"{"n":1}"#, key()).await.unwrap();
     assert_eq!((first.position, again.duplicate), (again.position, true));
     let push = socket.line().await;
     assert_eq!(push["push"]["pub"]["data"], json!({"n": 1}));
     assert_eq!(push["push"]["pub"].get("info"), None);
-    assert!(handle.publish("nowhere:a", "1", None).await.is_err());
-    assert!(handle.publish("chat:a", "{", None).await.is_err());
+    assert!(handle.publish("nowhere:a", "1", PublishOptions::default()).await.is_err());
+    assert!(handle.publish("chat:a", "{", PublishOptions::default()).await.is_err());
 
-    handle.disconnect("ada", 3503, "force disconnect").await.unwrap();
+    handle.disconnect(Whom::user("ada"), Ended::disconnect()).await.unwrap();
     assert_eq!(socket.close().await.0, 3503);
 }
 

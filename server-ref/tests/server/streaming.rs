@@ -1,6 +1,7 @@
 //! Streamed responses and the requests beside them: what they let in, what they refuse, how they end.
 
 use crate::socket::{Running, fetch, request, start, until};
+use homing_server::api::PublishOptions;
 use homing_server::config::Span;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -205,7 +206,7 @@ async fn a_reader_that_reads_nothing_is_cut_off_and_costs_a_bounded_queue() {
         if server.handle.connections() == 0 {
             break;
         }
-        server.handle.publish("chat:a", &data, None).await.unwrap();
+        server.handle.publish("chat:a", &data, PublishOptions::default()).await.unwrap();
     }
     until("its end", || server.handle.connections() == 0).await;
 }

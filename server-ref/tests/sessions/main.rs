@@ -8,6 +8,7 @@ mod connecting;
 mod hooks;
 mod hostile;
 mod limits;
+mod nodes;
 mod orders;
 mod presence;
 mod producers;

@@ -1,17 +1,46 @@
 //! What the application orders: ending, subscribing, refreshing.
 
-use crate::support::World;
+use crate::support::{START, World, token};
 use homing_server::{
+    clock::Clock,
+    config::Span,
     hub::{Close, Control},
-    node::UserCommand,
+    node::{Answers, Order, Whom},
+    session::{Admission, Changes, Since},
 };
 use serde_json::json;
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
-fn order(world: &World, command: &UserCommand) {
-    let mut call = std::pin::pin!(world.node.command(command).finish());
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(std::future::Future::poll(call.as_mut(), &mut cx).is_ready());
-    world.settle();
+/// Has an order carried out on all of these nodes; the first one is asked. What it took in milliseconds.
+pub(crate) fn order(worlds: &[&World], order: &Order) -> (Answers, u64) {
+    let start = worlds[0].clock.now();
+    let mut call = pin!(worlds[0].node.order(order));
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(answers) = call.as_mut().poll(&mut cx) {
+            worlds.iter().for_each(|world| world.settle());
+            return (answers.unwrap(), worlds[0].clock.now() - start);
+        }
+        worlds.iter().for_each(|world| world.settle());
+        worlds[0].pass(&mut [], 10);
+        assert!(worlds[0].clock.now() < start + 60_000, "an order that nobody ends");
+    }
+}
+
+fn tell(world: &World, what: &Order) {
+    assert!(order(&[world], what).0.unanswered.is_empty());
+}
+
+fn disconnect(whom: Whom) -> Order {
+    Order::Disconnect { whom, code: 3503, reason: "force disconnect".into() }
+}
+
+fn subscribe(channel: &str, admission: Admission) -> Order {
+    Order::Subscribe { whom: Whom::user("ada"), channel: channel.into(), admission: Box::new(admission) }
 }
 
 #[test]
@@ -19,8 +48,8 @@ fn the_connections_of_a_user_are_ended_on_every_node() {
     let world = World::new();
     let neighbour = world.neighbour();
     let (mut here, mut there, mut bob) = (world.user("ada"), neighbour.user("ada"), world.user("bob"));
-    let (user, reason) = ("ada".into(), "force disconnect".into());
-    order(&world, &UserCommand::Disconnect { user, code: 3503, reason });
+    let (answers, _) = order(&[&world, &neighbour], &disconnect(Whom::user("ada")));
+    assert_eq!((answers.answers.len(), answers.unanswered.len()), (2, 0));
     for client in [&mut here, &mut there] {
         client.turn();
         let expected = Close { code: 3503, reason: "force disconnect".into(), retry_after: 0 };
@@ -30,25 +59,56 @@ fn the_connections_of_a_user_are_ended_on_every_node() {
 }
 
 #[test]
+fn an_order_reaches_those_whom_it_names_and_nobody_else() {
+    let world = World::new();
+    let mut all: Vec<_> = (0..4).map(|_| world.user("ada")).collect();
+    all[3].connection.set_session("secret".into());
+    let id = |at: usize| all[at].connection.client().to_string();
+    let (first, second) = (id(0), id(1));
+    let ended = |all: &mut [crate::support::Client]| -> Vec<bool> {
+        all.iter_mut().for_each(crate::support::Client::turn);
+        all.iter().map(|client| client.close().is_some()).collect()
+    };
+    // Nobody is not everybody, and a user is not taken for another one.
+    tell(&world, &disconnect(Whom::default()));
+    tell(&world, &disconnect(Whom { client: Some(first.clone()), ..Whom::user("bob") }));
+    assert_eq!(ended(&mut all), [false; 4]);
+    tell(&world, &disconnect(Whom { client: Some(first.clone()), ..Whom::default() }));
+    assert_eq!(ended(&mut all), [true, false, false, false]);
+    tell(&world, &disconnect(Whom { session: Some("secret".into()), ..Whom::user("ada") }));
+    assert_eq!(ended(&mut all), [true, false, false, true]);
+    tell(&world, &disconnect(Whom { whitelist: vec![second, first], ..Whom::user("ada") }));
+    assert_eq!(ended(&mut all), [true, false, true, true]);
+}
+
+#[test]
 fn a_subscription_is_ended_and_the_client_told_why() {
     let world = World::new();
     let mut ada = world.user("ada");
     ada.subscribe("chat:a");
-    let (user, channel, reason) = ("ada".into(), "chat:a".into(), "enough".into());
-    order(&world, &UserCommand::Unsubscribe { user, channel, code: 2000, reason });
+    ada.subscribe("plain");
+    let end = |channel: &str| {
+        let (channel, reason) = (channel.into(), "enough".into());
+        tell(&world, &Order::Unsubscribe { whom: Whom::user("ada"), channel, code: 2000, reason });
+    };
+    end("chat:a");
     let push = ada.pushes("unsubscribe").remove(0);
     assert_eq!(push["push"]["unsubscribe"], json!({"code": 2000, "reason": "enough"}));
     ada.subscribe("chat:a");
+    end("");
+    let ended: Vec<_> =
+        ada.pushes("unsubscribe").iter().map(|push| push["push"]["channel"].clone()).collect();
+    assert_eq!(ended, ["chat:a", "plain"]);
 }
 
 #[test]
 fn a_user_is_subscribed_by_the_server() {
     let world = World::new();
     let mut ada = world.user("ada");
-    order(&world, &UserCommand::Subscribe { user: "ada".into(), channel: "closed:a".into() });
+    tell(&world, &subscribe("closed:a", Admission::default()));
     let push = ada.pushes("subscribe").remove(0);
     assert_eq!(push["push"]["channel"], "closed:a");
-    order(&world, &UserCommand::Subscribe { user: "ada".into(), channel: "chat:a".into() });
+    tell(&world, &subscribe("chat:a", Admission::default()));
     let push = ada.pushes("subscribe").remove(0);
     assert_eq!(push["push"]["subscribe"]["recoverable"], true);
     ada.publish("chat:a", "1");
@@ -56,10 +116,79 @@ fn a_user_is_subscribed_by_the_server() {
 }
 
 #[test]
+fn the_server_says_what_a_subscription_is_like() {
+    let world = World::changed(|config| config.client.ping_interval = Span::ZERO);
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    bob.subscribe("chat:a");
+    let since = bob.publish("chat:a", "1");
+    bob.publish("chat:a", "2");
+    bob.publish("chat:a", "3");
+    tell(
+        &world,
+        &subscribe(
+            "chat:a",
+            Admission {
+                info: Some(r#"{"role":"guest"}"#.into()),
+                data: Some(r#"{"topic":"cats"}"#.into()),
+                expires_at: Some(START / 1000 + 60),
+                since: Some(Since { epoch: since["epoch"].as_str().unwrap().into(), offset: 1 }),
+                changes: Changes { presence: Some(true), ..Changes::default() },
+            },
+        ),
+    );
+    let push = ada.pushes("subscribe").remove(0)["push"]["subscribe"].clone();
+    assert_eq!((&push["data"], &push["offset"]), (&json!({"topic": "cats"}), &json!(1)));
+    // What was missed follows, and then what is new.
+    bob.publish("chat:a", "4");
+    assert_eq!(ada.data(), [2, 3, 4]);
+    let present = bob.call("presence", r#"{"channel":"chat:a"}"#);
+    let entry = &present["presence"]["presence"][&**ada.connection.client()];
+    assert_eq!(entry["chan_info"], json!({"role": "guest"}));
+    world.pass(&mut [&mut ada, &mut bob], 60_000 + 25_000);
+    assert_eq!(ada.pushes("unsubscribe")[0]["push"]["unsubscribe"]["code"], 2501);
+}
+
+#[test]
+fn options_of_the_namespace_are_changed_for_one_subscription() {
+    let world = World::new();
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    bob.subscribe("chat:a");
+    let off = Some(false);
+    let changes = Changes { presence: off, join_leave: off, force_recovery: off, ..Changes::default() };
+    tell(&world, &subscribe("chat:a", Admission { changes, ..Admission::default() }));
+    let push = ada.pushes("subscribe").remove(0);
+    assert_eq!(push["push"]["subscribe"].get("recoverable"), None);
+    let present = bob.call("presence_stats", r#"{"channel":"chat:a"}"#);
+    assert_eq!(present["presence_stats"]["num_clients"], 1);
+    bob.publish("chat:a", "1");
+    assert_eq!(ada.data(), [1]);
+}
+
+#[test]
+fn connections_are_refreshed_and_expired() {
+    let world = World::new();
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    let at = |seconds: i64| Some(START / 1000 + seconds);
+    let refresh = |user: &str, expired: bool, expires_at: Option<i64>| {
+        tell(&world, &Order::Refresh { whom: Whom::user(user), expired, expires_at });
+    };
+    refresh("ada", false, at(60));
+    assert_eq!(ada.pushes("refresh").remove(0)["push"]["refresh"]["ttl"], 60);
+    refresh("ada", false, None);
+    assert_eq!(ada.pushes("refresh").remove(0)["push"]["refresh"].get("expires"), None);
+    refresh("ada", false, at(-1));
+    refresh("bob", true, None);
+    for client in [&mut ada, &mut bob] {
+        client.turn();
+        assert_eq!(client.close().map(|close| close.code), Some(3005));
+    }
+}
+
+#[test]
 fn a_connection_is_refreshed_by_the_server() {
     let world = World::new();
     let mut ada = world.user("ada");
-    ada.connection.control(Control::Refresh { expires_at: Some(crate::support::START / 1000 + 60) });
+    ada.connection.control(Control::Refresh { expires_at: Some(START / 1000 + 60) });
     let push = ada.pushes("refresh").remove(0);
     assert_eq!(
         (&push["push"]["refresh"]["expires"], &push["push"]["refresh"]["ttl"]),
@@ -72,10 +201,12 @@ fn an_order_that_comes_while_the_client_connects_is_kept() {
     let world = World::new();
     world.engine.hold();
     let mut ada = world.client();
-    let token = crate::support::token(r#"{"sub":"ada","channels":["chat:a"]}"#);
+    let token = token(r#"{"sub":"ada","channels":["chat:a"]}"#);
     let id = ada.command("connect", &format!(r#"{{"token":"{token}"}}"#));
-    world.node.unsubscribe_user("ada", "chat:a", 2000, "enough");
-    world.node.subscribe_user("ada", "closed:b");
+    let (channel, reason) = ("chat:a".into(), "enough".into());
+    let whom = Whom::user("ada");
+    world.node.carry_out(&Order::Unsubscribe { whom, channel, code: 2000, reason });
+    world.node.carry_out(&subscribe("closed:b", Admission::default()));
     ada.turn();
     assert_eq!(ada.reply(id), None);
     world.engine.stop_holding();

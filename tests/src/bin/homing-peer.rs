@@ -11,7 +11,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
+use homing_server::api::PublishOptions;
 use homing_server::config::{self, EngineKind, Span};
+use homing_server::node::Whom;
+use homing_server::serve::Ended;
 use homing_server::{Config, Handle, Server, serve};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -95,7 +98,7 @@ fn answer<E: Display>(done: Result<Value, E>) -> Answer {
 
 async fn publish(State(server): State<Handle>, Json(order): Json<Order>) -> Answer {
     let data = order.data.as_deref().map_or("null", RawValue::get);
-    let appended = server.publish(&order.channel, data, None).await;
+    let appended = server.publish(&order.channel, data, PublishOptions::default()).await;
     answer(appended.map(|appended| match appended.position {
         Some(position) => json!({ "offset": position.offset, "epoch": position.epoch.to_string() }),
         None => json!({}),
@@ -104,10 +107,12 @@ async fn publish(State(server): State<Handle>, Json(order): Json<Order>) -> Answ
 
 async fn unsubscribe(State(server): State<Handle>, Json(order): Json<Order>) -> Answer {
     let Order { user, channel, code, reason, .. } = order;
-    answer(server.unsubscribe(&user, &channel, code.into(), &reason).await.map(|()| json!({})))
+    let ended = Ended { code: code.into(), reason };
+    answer(server.unsubscribe(Whom::user(user), &channel, ended).await.map(|_| json!({})))
 }
 
 async fn disconnect(State(server): State<Handle>, Json(order): Json<Order>) -> Answer {
     let Order { user, code, reason, .. } = order;
-    answer(server.disconnect(&user, code, &reason).await.map(|()| json!({})))
+    let ended = Ended { code: code.into(), reason };
+    answer(server.disconnect(Whom::user(user), ended).await.map(|_| json!({})))
 }

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use homing_core::wire::{Outcome, PushEvent, Reply, Request, json};
+use homing_server::api::PublishOptions;
 use homing_server::clock::{Clock, Millis};
 use homing_server::engine::memory::Memory;
-use homing_server::hub::{Close, Connection, Outgoing};
+use homing_server::hub::{Connection, Outgoing};
 use homing_server::metrics::Metrics;
-use homing_server::node::{Node, Parts};
+use homing_server::node::{Node, Order, Parts, Whom};
 use homing_server::rpc::Procedures;
 use homing_server::session::Session;
 use homing_server::{Config, config};
@@ -181,21 +182,22 @@ impl World {
             17 => drop(client.command("rpc", r#"{"method":"echo","data":[1]}"#)),
             18 => {
                 // What becomes of it is told by the call, which is ready at once here.
-                if let Ok(call) = self.node.publish(channel, "\"server\"", None) {
+                if let Ok(call) = self.node.publish(channel, "\"server\"", &PublishOptions::default()) {
                     drop(call);
                 }
             }
-            19 => self.node.unsubscribe_user(
-                user,
-                channel,
-                2000 + 500 * u32::from(script.byte() & 1),
-                "by order",
-            ),
-            20 => self.node.subscribe_user(user, channel),
+            19 => {
+                let (channel, code) = (channel.to_owned(), 2000 + 500 * u32::from(script.byte() & 1));
+                let reason = "by order".into();
+                self.node.carry_out(&Order::Unsubscribe { whom: Whom::user(user), channel, code, reason });
+            }
+            20 => {
+                let (channel, admission) = (channel.to_owned(), Box::default());
+                self.node.carry_out(&Order::Subscribe { whom: Whom::user(user), channel, admission });
+            }
             21 => {
-                let close =
-                    Close { code: 3001, reason: "by order".into(), retry_after: script.byte().into() };
-                self.node.disconnect_user(user, &close);
+                let reason = "by order".into();
+                self.node.carry_out(&Order::Disconnect { whom: Whom::user(user), code: 3001, reason });
             }
             22 => self.clients[at] = self.client(),
             _ => {

@@ -230,6 +230,9 @@ impl Engine for Shaky {
     fn is_ready(&self) -> bool {
         true
     }
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
     fn name(&self) -> &'static str {
         "shaky"
     }

@@ -9,6 +9,7 @@ mod world;
 
 use homing_core::{ErrorCode, GapReason, Response};
 use homing_server::engine::{Call, Map, Part};
+use homing_server::node::{Order, Whom};
 use std::collections::{BTreeMap, BTreeSet};
 use world::{Published, SMALL, Told, World};
 
@@ -67,14 +68,8 @@ fn tell(seed: u64) -> World {
             29 | 30 if world.hosts[node].is_none() => world.start(node),
             31 => {
                 if let Some(host) = &world.hosts[node] {
-                    host.node.disconnect_user(
-                        &format!("user-{client}"),
-                        &homing_server::hub::Close {
-                            code: 3011,
-                            reason: "force reconnect".into(),
-                            retry_after: 0,
-                        },
-                    );
+                    let (whom, reason) = (Whom::user(format!("user-{client}")), "force reconnect".into());
+                    host.node.carry_out(&Order::Disconnect { whom, code: 3011, reason });
                 }
             }
             32..=34 => {

@@ -361,6 +361,10 @@ impl Engine for Memory {
         true
     }
 
+    fn is_shared(&self) -> bool {
+        self.store.sinks.read().iter().filter(|sink| sink.get().is_some()).count() > 1
+    }
+
     fn name(&self) -> &'static str {
         "memory"
     }

@@ -1,0 +1,165 @@
+//! Orders that wait for the answers of other nodes, up to a deadline. One that is not answered is sent again,
+//! because a message between nodes may be lost; a node carries it out once.
+
+use super::{Node, Order, orders::Answer};
+use crate::{clock::Millis, engine::EngineError};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::sync::oneshot;
+
+/// Orders that may wait for answers at the same time.
+const MAX_OPEN: usize = 4096;
+
+/// What all nodes said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// By the node's id, this node's among them.
+    pub answers: BTreeMap<Arc<str>, Answer>,
+    /// The nodes that did not answer in time: whether they carried it out is not known.
+    pub unanswered: Vec<Arc<str>>,
+}
+
+type Outcome = Result<Answers, EngineError>;
+
+struct Survey {
+    waiting: BTreeSet<Arc<str>>,
+    answers: BTreeMap<Arc<str>, Answer>,
+    /// It is not over before: who there is may not be known yet.
+    not_before: Millis,
+    again_at: Millis,
+    until: Millis,
+    body: Bytes,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+impl Survey {
+    fn end(self) {
+        let unanswered = self.waiting.into_iter().collect();
+        // Whoever asked may have given up.
+        let _ = self.outcome.send(Ok(Answers { answers: self.answers, unanswered }));
+    }
+}
+
+/// Orders that wait.
+#[derive(Default)]
+pub(super) struct Surveys {
+    inner: Mutex<(u64, BTreeMap<u64, Survey>)>,
+}
+
+impl Surveys {
+    /// When [`Surveys::due`] has something to say.
+    pub(super) fn next(&self) -> Option<Millis> {
+        let inner = self.inner.lock();
+        let at = |survey: &Survey| {
+            let over = if survey.waiting.is_empty() { survey.not_before } else { survey.again_at };
+            over.min(survey.until)
+        };
+        inner.1.values().map(at).min()
+    }
+
+    fn open(&self, survey: Survey) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        if inner.1.len() >= MAX_OPEN {
+            return None;
+        }
+        inner.0 += 1;
+        let id = inner.0;
+        inner.1.insert(id, survey);
+        Some(id)
+    }
+
+    fn end_where(&self, over: impl Fn(&Survey) -> bool) {
+        let ended: Vec<Survey> =
+            self.inner.lock().1.extract_if(.., |_, survey| over(survey)).map(|(_, survey)| survey).collect();
+        ended.into_iter().for_each(Survey::end);
+    }
+
+    /// A node has answered.
+    pub(super) fn answered(&self, id: u64, from: &str, answer: Answer, now: Millis) {
+        if let Some(survey) = self.inner.lock().1.get_mut(&id) {
+            survey.waiting.remove(from);
+            survey.answers.insert(from.into(), answer);
+        }
+        self.end_where(|survey| survey.waiting.is_empty() && now >= survey.not_before);
+    }
+
+    /// A node has gone.
+    pub(super) fn gone(&self, peer: &str, now: Millis) {
+        for survey in self.inner.lock().1.values_mut() {
+            survey.waiting.remove(peer);
+        }
+        self.end_where(|survey| survey.waiting.is_empty() && now >= survey.not_before);
+    }
+
+    /// Ends what is over, and gives what is to be sent again.
+    fn due(&self, now: Millis, pause: Millis) -> Vec<(u64, Bytes)> {
+        self.end_where(|survey| now >= survey.until || survey.waiting.is_empty() && now >= survey.not_before);
+        let mut again = Vec::new();
+        for (id, survey) in &mut self.inner.lock().1 {
+            if now >= survey.again_at && !survey.waiting.is_empty() {
+                survey.again_at = now + pause;
+                again.push((*id, survey.body.clone()));
+            }
+        }
+        again
+    }
+
+    fn fail(&self, id: u64, error: EngineError) {
+        let survey = self.inner.lock().1.remove(&id);
+        if let Some(survey) = survey {
+            let _ = survey.outcome.send(Err(error));
+        }
+    }
+}
+
+impl Node {
+    /// Has every node, this one too, carry an order out, and waits for what they say.
+    ///
+    /// # Errors
+    /// The engine did not pass it on: this node alone has carried it out.
+    pub async fn order(self: &Arc<Self>, order: &Order) -> Outcome {
+        let answer = self.carry_out(order);
+        let answers = BTreeMap::from([(Arc::from(self.id()), answer)]);
+        if !self.engine.is_shared() {
+            return Ok(Answers { answers, unanswered: Vec::new() });
+        }
+        let body = Bytes::from(serde_json::to_vec(order).expect("it is made of text and numbers"));
+        let (outcome, over) = oneshot::channel();
+        let now = self.now();
+        let (waiting, not_before) = {
+            let peers = self.peers.lock();
+            (peers.all().cloned().collect(), peers.known_from())
+        };
+        let until = now + self.patience();
+        let again_at = now + self.pause();
+        let survey = Survey { waiting, answers, not_before, again_at, until, body: body.clone(), outcome };
+        let busy = EngineError::Away { retry_after: self.patience() };
+        let id = self.surveys.open(survey).ok_or(busy)?;
+        let call = self.ask(id, &body);
+        self.after(call, id, |node, id, result| match result {
+            Ok(()) => node.surveys.due(node.now(), node.pause()).into_iter().for_each(drop),
+            Err(error) => node.surveys.fail(id, error),
+        });
+        // Its host sleeps until the deadline that it knows.
+        self.later(Arc::downgrade(self), |_| {});
+        over.await.unwrap_or(Err(EngineError::Deadline))
+    }
+
+    fn patience(&self) -> Millis {
+        self.config.node.answer_timeout.millis().max(1)
+    }
+
+    fn pause(&self) -> Millis {
+        (self.patience() / 3).max(1)
+    }
+
+    pub(super) fn see_to_surveys(self: &Arc<Self>, now: Millis) {
+        for (id, body) in self.surveys.due(now, self.pause()) {
+            self.detach(self.ask(id, &body), "an order to other nodes");
+        }
+    }
+}
