@@ -20,7 +20,7 @@ GO_PEER := $(CONFORMANCE)/go-server
 HAVE_GO := $(shell command -v go)
 
 # In the order in which they run: the quick ones first.
-SUITES := rust wasm js js-pages conformance-server conformance-npm conformance-native proxies packaging browser
+SUITES := rust wasm js js-pages conformance-server conformance-cent conformance-npm conformance-native proxies packaging browser
 ifneq ($(HAVE_GO),)
 SUITES += conformance-peer
 else
@@ -89,9 +89,14 @@ test-tls: setup-rust ## the Rust client's TLS with each set of features (needs t
 	cargo test -p homing --no-default-features --features native-tls --test tls
 	cargo test -p homing --features native-tls,native-certs --test tls
 
-.PHONY: test-conformance-server test-conformance-peer test-conformance-npm test-conformance-native conformance-tools
+.PHONY: test-conformance-server test-conformance-cent test-conformance-peer test-conformance-npm test-conformance-native conformance-tools
 test-conformance-server: conformance-tools ## the official client against Homing's server
 	$(AGAINST_HOMING) node --test $(CONFORMANCE)/official-client/*.test.mjs
+
+test-conformance-cent: setup-rust setup-redis ## the API's official Python client, in memory, on Redis and on two nodes
+	@$(SETUP)/python.sh $(CONFORMANCE)/cent
+	cargo build -p homing-server
+	target/python/cent/bin/python $(CONFORMANCE)/cent/run.py
 
 test-conformance-peer: conformance-tools go-peer ## the official client against the Go peer (needs go)
 	$(AGAINST_GO) node --test $(CONFORMANCE)/official-client/*.test.mjs

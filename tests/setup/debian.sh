@@ -6,11 +6,18 @@
 set -euo pipefail
 
 declare -A program=([redis-server]=redis-server [chromium]=chromium [chromium-driver]=chromedriver [shellcheck]=shellcheck)
+
+has() { # PACKAGE
+    case $1 in
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+    *) command -v "${program[$1]}" >/dev/null ;;
+    esac
+}
 [ $# -gt 0 ] || set -- redis-server chromium chromium-driver
 
 missing=()
 for package in "$@"; do
-    command -v "${program[$package]}" >/dev/null || missing+=("$package")
+    has "$package" || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
