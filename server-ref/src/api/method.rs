@@ -155,6 +155,10 @@ fn or_empty(body: &[u8]) -> &[u8] {
 
 /// Reads a body; where it does not fit, once more to find the place.
 pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
+    // serde would take an array for an object too.
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(CallError::bad_request("expected an object"));
+    }
     serde_json::from_slice(body).map_err(|plain| {
         let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body));
         match again {

@@ -1,0 +1,145 @@
+//! What the API makes of bodies that no good client sends.
+
+use crate::support::{KEY, answer, start};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn what_was_wrong_is_said() {
+    let server = start(|_| {}).await;
+    let cases: &[(&str, &str, u32, &str)] = &[
+        ("publish", "", 107, "EOF"),
+        ("publish", "{", 107, "EOF"),
+        ("publish", "\u{0}\u{1}", 107, "expected an object"),
+        ("publish", r#"["chat:a",1]"#, 107, "expected an object"),
+        ("publish", "null", 107, "expected an object"),
+        ("publish", "{} trailing", 107, "missing field `channel`"),
+        ("publish", r#"{"channel":"chat:a","data":1} more"#, 107, "trailing"),
+        ("publish", r#"{"channel":"chat:a"}"#, 107, "missing field `data`"),
+        ("publish", r#"{"data":1}"#, 107, "missing field `channel`"),
+        (
+            "publish",
+            r#"{"channel":7,"data":1}"#,
+            107,
+            "channel: invalid type: integer `7`, expected a string",
+        ),
+        ("publish", r#"{"channel":"","data":1}"#, 107, "1 to 255"),
+        ("publish", r#"{"channel":"chat:\n","data":1}"#, 107, "1 to 255"),
+        ("publish", r#"{"channel":"nowhere:a","data":1}"#, 102, "unknown channel"),
+        ("publish", r#"{"channel":"chat:a","data":1,"tags":{"a":{"b":1}}}"#, 107, "tags.a"),
+        ("publish", r#"{"channel":"chat:a","data":1,"skip_history":"yes"}"#, 107, "skip_history"),
+        ("publish", r#"{"channel":"chat:a","b64data":"%"}"#, 107, "b64data"),
+        ("publish", r#"{"channel":"chat:a","b64data":"/w=="}"#, 107, "b64data"),
+        ("broadcast", r#"{"channels":["chat:a",4],"data":1}"#, 107, "channels[1]"),
+        ("broadcast", r#"{"channels":[],"data":1}"#, 107, "channels are missing"),
+        ("broadcast", r#"{"channels":"chat:a","data":1}"#, 107, "channels"),
+        ("history", r#"{"channel":"chat:a","since":{"offset":-1}}"#, 107, "since.offset"),
+        ("history", r#"{"channel":"chat:a","limit":1e9}"#, 107, "limit"),
+        ("history", r#"{"channel":"nowhere:a"}"#, 102, "unknown channel"),
+        ("history", r#"{"channel":"plain"}"#, 108, "not available"),
+        ("presence", r#"{"channel":"plain"}"#, 108, "not available"),
+        ("presence_stats", "{}", 107, "missing field `channel`"),
+        ("history_remove", r#"{"channel":"plain"}"#, 108, "not available"),
+        ("channels", r#"{"pattern":"["}"#, 107, "pattern"),
+        ("subscribe", r#"{"user":"ada","channel":"nowhere:a"}"#, 102, "unknown channel"),
+        (
+            "subscribe",
+            r#"{"user":"ada","channel":"chat:a","override":{"presence":true}}"#,
+            107,
+            "override.presence",
+        ),
+        ("unsubscribe", r#"{"user":"ada"}"#, 107, "missing field `channel`"),
+        ("disconnect", "{}", 107, "a user, client or session is missing"),
+        ("disconnect", r#"{"user":"ada","disconnect":{"code":70000}}"#, 107, "3000"),
+        ("refresh", r#"{"user":"ada","expire_at":"soon"}"#, 107, "expire_at"),
+        ("batch", r#"{"commands":{}}"#, 107, "commands"),
+        ("map_publish", "{}", 104, "map_publish"),
+        ("Publish", "{}", 104, "method not found: Publish"),
+    ];
+    for (method, body, code, what) in cases {
+        let (status, answer) = server.text(method, *body).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(answer["error"]["code"], *code, "{method} {body}: {answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(what), "{method} {body}: {message}");
+    }
+    // It is as good as new.
+    let published = server.result("publish", json!({"channel": "chat:a", "data": null})).await;
+    assert_eq!(published["offset"], 1);
+}
+
+#[tokio::test]
+async fn bodies_and_messages_have_limits() {
+    let server = start(|config| config.http_api.max_request_body_size = 100_000).await;
+    let message = |size: usize| json!({"channel": "chat:a", "data": "x".repeat(size)}).to_string();
+    let (_, answer) = server.text("publish", message(65_000)).await;
+    assert_eq!(answer["result"]["offset"], 1);
+    for (size, named) in [
+        (66_000, "client.message_size_limit"),
+        (101_000, "http_api.max_request_body_size"),
+        (20_000_000, "http_api.max_request_body_size"),
+    ] {
+        let (status, answer) = server.text("publish", message(size)).await;
+        assert_eq!((status, &answer["error"]["code"]), (StatusCode::OK, &json!(106)));
+        assert!(answer["error"]["message"].as_str().unwrap().contains(named), "{answer}");
+    }
+    let tags: serde_json::Map<String, Value> =
+        (0..3000).map(|number| (format!("tag-{number}"), json!("some value of a tag"))).collect();
+    let (_, answer) =
+        server.text("publish", json!({"channel": "chat:a", "data": 1, "tags": tags}).to_string()).await;
+    assert_eq!(answer["error"]["code"], 106);
+}
+
+#[tokio::test]
+async fn one_bad_command_in_a_batch_harms_no_other() {
+    let server = start(|_| {}).await;
+    let publish = |data: u32| json!({"publish": {"channel": "chat:a", "data": data}});
+    let commands = json!([
+        publish(1),
+        {"publish": {"channel": "nowhere:a", "data": 1}},
+        publish(2),
+        {"publish": {"channel": "chat:a"}},
+        {"nothing": {}},
+        {"publish": {"channel": "chat:a", "data": 1}, "info": {}},
+        5,
+        {"batch": {"commands": []}},
+        {},
+        {"history": {"channel": "chat:a", "limit": -1}},
+        publish(3),
+    ]);
+    let replies = server.call("batch", json!({"commands": commands})).await["replies"].clone();
+    let codes: Vec<&Value> =
+        replies.as_array().unwrap().iter().map(|reply| &reply["error"]["code"]).collect();
+    assert_eq!(
+        codes.iter().map(|code| code.as_u64().unwrap_or(0)).collect::<Vec<_>>(),
+        [0, 102, 0, 107, 104, 107, 107, 107, 107, 0, 0]
+    );
+    assert_eq!(replies[9]["history"]["publications"].as_array().unwrap().len(), 2);
+    assert_eq!(replies[10]["publish"]["offset"], 3);
+    let again = json!({"commands": commands, "parallel": true});
+    let replies = server.call("batch", again).await["replies"].clone();
+    assert_eq!(replies.as_array().unwrap().iter().filter(|reply| reply.get("error").is_some()).count(), 7);
+    let head = server.result("history", json!({"channel": "chat:a"})).await;
+    assert_eq!(head["offset"], 6);
+}
+
+#[tokio::test]
+async fn errors_have_a_status_where_that_is_wanted() {
+    let body = r#"{"channel":"nowhere:a","data":1}"#;
+    let server = start(|_| {}).await;
+    let request = server.post("publish", body).header("X-API-Key", KEY);
+    let (status, told) = answer(request.header("X-Centrifugo-Error-Mode", "transport")).await;
+    assert_eq!((status, &told["error"]["code"]), (StatusCode::NOT_FOUND, &json!(102)));
+    let server =
+        start(|config| config.http_api.error_mode = homing_server::config::ErrorMode::Transport).await;
+    for (method, body, expected) in [
+        ("publish", body, StatusCode::NOT_FOUND),
+        ("publish", "{", StatusCode::BAD_REQUEST),
+        ("nothing", "{}", StatusCode::NOT_FOUND),
+        ("history", r#"{"channel":"plain"}"#, StatusCode::BAD_REQUEST),
+        ("history", r#"{"channel":"chat:a","since":{"epoch":"x"}}"#, StatusCode::RANGE_NOT_SATISFIABLE),
+        ("info", "{}", StatusCode::OK),
+    ] {
+        assert_eq!(server.text(method, body).await.0, expected, "{method} {body}");
+    }
+}
