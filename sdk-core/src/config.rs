@@ -63,7 +63,7 @@ pub struct Config {
     pub resends: bool,
     /// Whether the host has a durable storage.
     pub durable: bool,
-    /// Name of the server in the storage; `None`: the first endpoint.
+    /// Name of the server in the storage; `None`: the first endpoint without its query.
     pub storage_name: Option<Box<str>>,
     /// How long the storage may take to open or to write. 5 s.
     pub storage_timeout: Duration,

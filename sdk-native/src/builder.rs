@@ -172,7 +172,7 @@ impl Builder {
     }
 
     /// The name of the server in the storage, where several addresses lead to the same one. Otherwise it is the
-    /// first endpoint, and empty where a resolver gives them.
+    /// first endpoint without its query, and empty where a resolver gives them.
     pub fn storage_name(mut self, name: impl Into<Box<str>>) -> Self {
         self.config.storage_name = Some(name.into());
         self

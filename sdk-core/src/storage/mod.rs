@@ -15,7 +15,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 /// Whose data it is: nothing is read, adopted or sent under another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Which server: the first endpoint, or the name that the app gave.
+    /// Which server: the first endpoint without its query, or the name that the app gave.
     pub server: Box<str>,
     /// Id of the user; empty: anonymous.
     pub user: Box<str>,
@@ -237,7 +237,12 @@ impl RealtimeClient {
         }
         let server = match &self.config.storage_name {
             Some(name) => name.clone(),
-            None => self.config.endpoints.first().cloned().unwrap_or_default(),
+            None => {
+                // What stands behind a question mark may be a secret, or another one each time.
+                let address = self.config.endpoints.first().map(|address| &**address).unwrap_or_default();
+                let end = address.bytes().position(|byte| byte == b'?').unwrap_or(address.len());
+                address.get(..end).unwrap_or_default().into()
+            }
         };
         let scope = Scope { server, user: user.into() };
         self.storage.scope = Some(scope.clone());

@@ -1,9 +1,12 @@
 //! The storage contract (`tests/golden/storage/contract.json`), played on the file and on memory, and what only
 //! a file can go through: crashes in mid-write, a disk that fills up, damage, a newer format.
 
-use super::{FileStorage, Keeper, MemoryStorage, Storage, StorageError, file::table_of};
+use super::{
+    FileStorage, Keeper, MemoryStorage, Storage, StorageError,
+    file::{table, table_of},
+};
 use homing_core::{ErrorCode, Input, Record, Scope, StorageOp, StorageOrder, WriteId};
-use redb::{Database, StorageBackend, TableDefinition};
+use redb::{Database, StorageBackend};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -122,8 +125,9 @@ impl Bench for Folder {
         let database = Database::create(self.file()).unwrap();
         let transaction = database.begin_write().unwrap();
         let name = table_of(scope);
-        let definition: TableDefinition<'_, &str, &str> = TableDefinition::new(&name);
-        transaction.open_table(definition).unwrap().insert(key, value).unwrap();
+        let mut records = transaction.open_table(table(&name)).unwrap();
+        records.insert(key.as_bytes(), value.as_bytes()).unwrap();
+        drop(records);
         transaction.commit().unwrap();
     }
 }
@@ -411,6 +415,22 @@ fn damage_anywhere_is_told_and_never_a_panic() {
 }
 
 #[test]
+fn a_record_that_is_no_text_any_more_does_not_hide_the_others() {
+    let folder = Folder::new();
+    folder.put(&ada(), "a", "1");
+    let database = Database::create(folder.file()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let name = table_of(&ada());
+    let mut records = transaction.open_table(table(&name)).unwrap();
+    records.insert(b"b".as_slice(), b"\xff\xfe".as_slice()).unwrap();
+    drop(records);
+    transaction.commit().unwrap();
+    drop(database);
+    let found = FileStorage::at(folder.file()).open(&ada()).unwrap();
+    assert_eq!(found, [("a".into(), "1".into()), ("b".into(), "\u{fffd}\u{fffd}".into())]);
+}
+
+#[test]
 fn a_newer_format_of_the_file_is_refused_as_such_and_left_as_it_is() {
     let folder = Folder::new();
     let mut storage = FileStorage::at(folder.file());
@@ -437,4 +457,38 @@ fn a_path_that_cannot_be_opened_is_told_with_its_reason() {
         assert_eq!(kind(&refused), "failed", "{refused}");
         assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
     }
+}
+
+/// The records in the golden file.
+fn golden_records() -> Vec<Record> {
+    [
+        ("e/p/0000000000000001", r#"{"channel":"chat:a","id":"m1","data":1,"queued":1781000000100}"#),
+        ("o/chat:a", r#"{"epoch":"AbC1","offset":9}"#),
+        ("p/p", r#"{"session":1781000000123,"since":1781000000000}"#),
+        ("v", "1"),
+    ]
+    .map(|(key, value)| (key.into(), value.into()))
+    .into()
+}
+
+/// The file as today's client wrote it: its length, and the blocks of 32 bytes that are not zero, each with
+/// its place and how often it stands there.
+#[test]
+fn the_golden_file_is_read_as_it_was_written() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/storage/v1.redb.hex");
+    let golden = fs::read_to_string(golden).unwrap();
+    let mut lines = golden.lines();
+    let mut bytes = vec![0; lines.next().unwrap().parse().unwrap()];
+    for line in lines {
+        let [offset, count, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let block: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let (offset, blocks): (usize, _) = (offset.parse().unwrap(), block.repeat(count.parse().unwrap()));
+        bytes[offset..offset + blocks.len()].copy_from_slice(&blocks);
+    }
+    let folder = Folder::new();
+    fs::write(folder.file(), bytes).unwrap();
+    let mut storage = FileStorage::at(folder.file());
+    assert_eq!(storage.open(&ada()).unwrap(), golden_records());
+    storage.write(&[put("o/chat:b", "{}")]).unwrap();
 }

@@ -94,8 +94,13 @@ pub(super) fn table_of(scope: &Scope) -> String {
     format!("{}:{}{}", scope.server.len(), scope.server, scope.user)
 }
 
-fn table(name: &str) -> TableDefinition<'_, &'static str, &'static str> {
+/// Bytes and not text: a record that is no text any more must not make the others unreadable.
+pub(super) fn table(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
     TableDefinition::new(name)
+}
+
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
 }
 
 fn read(database: &Database, name: &str) -> Result<Vec<Record>, redb::Error> {
@@ -107,7 +112,7 @@ fn read(database: &Database, name: &str) -> Result<Vec<Record>, redb::Error> {
     let mut found = Vec::new();
     for record in records.iter()? {
         let (key, value) = record?;
-        found.push((key.value().into(), value.value().into()));
+        found.push((text(key.value()), text(value.value())));
     }
     Ok(found)
 }
@@ -118,8 +123,8 @@ fn write(database: &Database, name: &str, ops: &[StorageOp]) -> Result<(), redb:
     let mut records = transaction.open_table(table(name))?;
     for op in ops {
         match op {
-            StorageOp::Put { key, value } => drop(records.insert(&**key, &**value)?),
-            StorageOp::Delete { key } => drop(records.remove(&**key)?),
+            StorageOp::Put { key, value } => drop(records.insert(key.as_bytes(), value.as_bytes())?),
+            StorageOp::Delete { key } => drop(records.remove(key.as_bytes())?),
         }
     }
     drop(records);
