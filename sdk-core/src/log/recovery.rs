@@ -212,7 +212,7 @@ impl RealtimeClient {
         if continues {
             channel.position = Some(Position::new(&head.epoch, before.offset));
             channel.take_recovered(publications, &mut self.out);
-        } else if head.offset > 0 && channel.lost.is_none() {
+        } else if head.offset > 0 && (before.offset > 0 || channel.lost.is_none()) {
             channel.position = Some(before);
             repair.later = Some(head.epoch);
         } else {
@@ -295,16 +295,14 @@ impl RealtimeClient {
                 }
                 let Some(reached) = &mut channel.position else { return };
                 let later = repair.later.take();
-                let is_later = *result.epoch != *reached.epoch
-                    && channel.lost.is_none()
-                    && match &later {
-                        Some(later) => **later == *result.epoch,
-                        None => result.publications.iter().all(|one| one.offset > reached.offset),
-                    };
-                if is_later && result.offset >= reached.offset {
-                    // A page that was answered vouches that the place asked from stands in its epoch.
-                    if later.is_none() {
-                        // Between two pages: what was held counts another generation.
+                let is_expected = later.as_deref().is_some_and(|later| *later == *result.epoch);
+                // A page that was answered vouches that the place asked from stands in its epoch.
+                let vouches = is_expected
+                    || (later.is_some() || channel.lost.is_none())
+                        && result.publications.iter().all(|one| one.offset > reached.offset);
+                if *result.epoch != *reached.epoch && vouches && result.offset >= reached.offset {
+                    if !is_expected {
+                        // Another one since it was asked: what was held counts another generation.
                         *repair = Repair { head: result.offset, ..Repair::default() };
                     }
                     let next = reached.next();
@@ -346,11 +344,16 @@ impl RealtimeClient {
         let Some(channel) = channels.get_mut(key) else { return };
         let State::Repairing(repair) = &mut channel.state else { return };
         if let (Some(later), Some(before)) = (repair.later.take(), channel.position.clone()) {
-            let stands = *later == *reply.epoch && (1..=before.offset + 1).contains(&reply.expected);
-            if stands && error.code == ErrorCode::UnrecoverablePosition {
-                channel.go_on(&before, reply.expected - 1, &later);
-            } else {
+            let stands = error.code == ErrorCode::UnrecoverablePosition
+                && !reply.epoch.is_empty()
+                && (1..=before.offset + 1).contains(&reply.expected);
+            if !stands {
                 channel.begin_epoch(&before, &later);
+            } else {
+                channel.go_on(&before, reply.expected - 1, &reply.epoch);
+                if *later != *reply.epoch {
+                    return self.rejoin(key, &error);
+                }
             }
             return self.repair_on(key);
         }

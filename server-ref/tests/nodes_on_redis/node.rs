@@ -28,7 +28,7 @@ io_timeout = "2s"
 
 [[channel.namespaces]]
 name = "chat"
-history_size = 100000
+history_size = 1000000
 history_ttl = "10m"
 force_recovery = true
 presence = true
