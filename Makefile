@@ -58,6 +58,7 @@ bench: setup-rust setup-debian $(if $(HAVE_GO),go-peer) ## measure memory, proce
 	cargo build --release -p homing-server -p homing-tests --bin homing-server --bin homing-bench --bin homing-bench-floor
 	ulimit -S -n "$$(ulimit -H -n)" && target/release/homing-bench --floor target/release/homing-bench-floor \
 		--homing target/release/homing-server --homing-config $(CONFORMANCE)/homing.toml \
+		--outbox-config tests/bench/outbox.toml \
 		$(if $(HAVE_GO),--go target/go-peer)
 	@$(MAKE) bench-client
 

@@ -203,8 +203,14 @@ pub(crate) struct Publishing {
     pub(crate) redis: Option<Duration>,
 }
 
-/// Publishers that each wait for the ack of one message before they send the next.
-pub(crate) async fn publish(server: &Server, publishers: usize, window: Duration) -> io::Result<Publishing> {
+/// Publishers that each wait for the ack of one message before they send the next, bare or numbered, which lets
+/// the server know a message again that is sent twice.
+pub(crate) async fn publish(
+    server: &Server,
+    publishers: usize,
+    window: Duration,
+    numbered: bool,
+) -> io::Result<Publishing> {
     let counting = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     for n in 0..publishers {
@@ -212,10 +218,17 @@ pub(crate) async fn publish(server: &Server, publishers: usize, window: Duration
         tasks.spawn(async move {
             let mut socket = Socket::open(address).await?;
             socket.call("connect", "{}").await?;
-            let body = format!(r#"{{"channel":"bench:publisher-{n}","data":{DATA}}}"#);
+            let bare = format!(r#""channel":"bench:publisher-{n}","data":{DATA}"#);
             let mut waits = Vec::new();
             let mut counted = false;
-            loop {
+            for number in 1_u64.. {
+                let body = if numbered {
+                    let stamp =
+                        format!(r#""producer":"bench-producer-{n:04}","session":1,"number":{number}"#);
+                    format!(r#"{{{bare},"homing":{{"id":"message-{number:012}",{stamp}}}}}"#)
+                } else {
+                    format!("{{{bare}}}")
+                };
                 let start = Instant::now();
                 socket.call("publish", &body).await?;
                 let counts = counting.load(Relaxed);
@@ -226,6 +239,7 @@ pub(crate) async fn publish(server: &Server, publishers: usize, window: Duration
                 }
                 counted |= counts;
             }
+            Ok(waits)
         });
     }
     sleep(WARM_UP).await;

@@ -16,9 +16,15 @@ pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a program and waits until it accepts connections at `address`.
-    fn start(program: &PathBuf, arguments: &[String], address: SocketAddr) -> io::Result<Self> {
+    fn start(
+        program: &PathBuf,
+        arguments: &[String],
+        environment: &[(&str, String)],
+        address: SocketAddr,
+    ) -> io::Result<Self> {
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -48,11 +54,16 @@ impl Process {
 
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> io::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
-        Ok(kib * 1024.0)
+        resident(&self.0.id().to_string())
     }
+}
+
+/// Resident memory of a process in bytes.
+pub(crate) fn resident(process: &str) -> io::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
+    Ok(kib * 1024.0)
 }
 
 impl Drop for Process {
@@ -95,6 +106,11 @@ impl Kind {
         }
     }
 
+    /// Whether a message can be numbered, so that sending it twice does no harm.
+    pub(crate) fn knows_producers(self) -> bool {
+        matches!(self, Self::Homing | Self::HomingRedis)
+    }
+
     /// Of its column in the table.
     pub(crate) fn width(self) -> usize {
         match self {
@@ -110,12 +126,14 @@ impl Kind {
 }
 
 /// Where the programs are; one that was not built is not measured.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Programs {
     pub(crate) floor: Option<PathBuf>,
     pub(crate) homing: Option<PathBuf>,
     /// The settings of `homing`, which offer what the peer offers.
     pub(crate) homing_config: Option<PathBuf>,
+    /// Its settings for the figures of the outbox; without them those are left out.
+    pub(crate) outbox_config: Option<PathBuf>,
     pub(crate) go: Option<PathBuf>,
 }
 
@@ -158,8 +176,22 @@ impl Server {
                 }
             }
         }
-        let process = Process::start(program, &arguments, address)?;
+        let process = Process::start(program, &arguments, &[], address)?;
         Ok(Some(Self { address, process, redis: redis.map(|(process, _)| process) }))
+    }
+
+    /// Starts Homing's server with a connect hook at this address.
+    pub(crate) fn start_with_hook(programs: &Programs, backend: SocketAddr) -> io::Result<Option<Self>> {
+        let Some(program) = &programs.homing else { return Ok(None) };
+        let address = free_address()?;
+        let environment = [
+            ("HOMING_CLIENT_PROXY_CONNECT_ENABLED", "true".to_owned()),
+            ("HOMING_CLIENT_PROXY_CONNECT_ENDPOINT", format!("http://{backend}/connect")),
+            ("HOMING_HOOKS_PRIVATE_NETWORKS", "127.0.0.0/8".to_owned()),
+        ];
+        let arguments = ["--listen".to_owned(), address.to_string()];
+        let process = Process::start(program, &arguments, &environment, address)?;
+        Ok(Some(Self { address, process, redis: None }))
     }
 }
 
@@ -168,7 +200,7 @@ fn start_redis() -> io::Result<(Process, SocketAddr)> {
     let port = address.port().to_string();
     let arguments =
         ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned);
-    let process = Process::start(&PathBuf::from("redis-server"), &arguments, address)?;
+    let process = Process::start(&PathBuf::from("redis-server"), &arguments, &[], address)?;
     Ok((process, address))
 }
 

@@ -4,13 +4,18 @@
 //! hands orders over and takes the answers as inputs. A storage that panics is one that has failed.
 
 use super::{Storage, StorageError};
-use homing_core::{Input, Record, StorageOrder};
+use homing_core::{Input, Record, Scope, StorageOrder};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc,
     thread,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// How long a storage that another client has is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The driver's end; dropping it ends the thread once every order is carried out.
 pub(crate) struct Keeper {
@@ -70,7 +75,7 @@ fn run(
         match order {
             StorageOrder::Open { scope } => {
                 opens += 1;
-                let records: Result<Vec<Record>, _> = guarded(|| storage.open(&scope));
+                let records = guarded(|| open(&mut *storage, &scope));
                 let records = records.map_err(Into::into);
                 let _ = answers.send((opens, Input::StorageOpened { records }));
             }
@@ -84,6 +89,17 @@ fn run(
     }
     // Whoever waits for the end may open it again at once.
     drop(storage);
+}
+
+/// Opens, and waits a little for a client that is on its way out: one that was dropped ends in the background.
+fn open(storage: &mut dyn Storage, scope: &Scope) -> Result<Vec<Record>, StorageError> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match storage.open(scope) {
+            Err(StorageError::InUse { .. }) if Instant::now() < patience => thread::sleep(LOOK_AGAIN),
+            opened => return opened,
+        }
+    }
 }
 
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {

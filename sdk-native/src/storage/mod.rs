@@ -41,6 +41,20 @@ pub trait Storage: Send + 'static {
     fn erase(&mut self) -> Result<(), StorageError>;
 }
 
+impl<S: Storage + ?Sized> Storage for Box<S> {
+    fn open(&mut self, scope: &Scope) -> Result<Vec<Record>, StorageError> {
+        (**self).open(scope)
+    }
+
+    fn write(&mut self, ops: &[StorageOp]) -> Result<(), StorageError> {
+        (**self).write(ops)
+    }
+
+    fn erase(&mut self) -> Result<(), StorageError> {
+        (**self).erase()
+    }
+}
+
 /// Why a storage cannot be used. The client tells it as [`ClientEvent::Error`](crate::ClientEvent), with the
 /// code [`ErrorCode::StorageFailed`] or [`ErrorCode::StorageFromFuture`], and goes on in memory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

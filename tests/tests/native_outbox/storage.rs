@@ -125,6 +125,19 @@ async fn a_second_program_with_the_same_file_is_warned_and_goes_on_in_memory() {
 }
 
 #[tokio::test]
+async fn a_client_that_was_dropped_makes_room_for_the_next_one() {
+    let server = Embedded::start().await;
+    let folder = Folder::new();
+    for number in 1..=5_u64 {
+        let client =
+            connected(builder(server.url(), "ada").user("ada").storage(FileStorage::at(folder.file())));
+        let sending = client.channel("chat:room").publish(&number);
+        assert_eq!(soon(sending.stored()).await, Ok(Kept::Durably));
+        assert_eq!(soon(sending).await.unwrap().position.unwrap().offset, number);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_opened_or_read_is_told_and_kept_as_it_is() {
     let server = Embedded::start().await;
     let folder = Folder::new();

@@ -178,10 +178,13 @@ fn bounded(mut text: String) -> String {
     text
 }
 
+/// Levels that a frame adds around a value.
+const FRAME: usize = 8;
+
 /// JSON that a client can be given: on one line, and not nested deeper than clients read.
 fn line(value: Option<&RawValue>) -> Verdict<Option<Box<str>>> {
     let Some(text) = value.map(RawValue::get).filter(|text| *text != "null") else { return Ok(None) };
-    Raw::new(text).map_err(unusable)?;
+    Raw::new(&[&"[".repeat(FRAME), text, &"]".repeat(FRAME)].concat()).map_err(unusable)?;
     Ok(Some(frames::on_one_line(text).into()))
 }
 
