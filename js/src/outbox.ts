@@ -4,7 +4,7 @@
 import type { Bridge, Host } from "./bridge.js";
 import { refusal, type Calls } from "./calls.js";
 import { Emitter, type HandlerFailed } from "./emitter.js";
-import type { RealtimeError } from "./errors.js";
+import { RealtimeError } from "./errors.js";
 import { json } from "./options.js";
 import type { ChannelMessage, Position, Sending, Undo } from "./types.js";
 import { DISCARD, EDIT, OBSERVE, OUTBOX, RETRY } from "./verbs.generated.js";
@@ -26,6 +26,8 @@ export class OutboxEntry {
   readonly reason: RealtimeError | null;
   readonly #n: number;
   readonly #home: OutboxHome;
+  /** Who knows it by that number. */
+  readonly #host: Host | undefined;
 
   /** @internal */
   constructor(entry: WireEntry, home: OutboxHome) {
@@ -37,6 +39,7 @@ export class OutboxEntry {
     this.state = entry.state;
     this.reason = entry.error ? toError(entry.error) : null;
     this.#n = entry.n;
+    this.#host = home.bridge.host;
     this.#home = home;
   }
 
@@ -53,10 +56,16 @@ export class OutboxEntry {
   /** Publishes a parked message again, as it is or with other data: a new message with a new id. Throws `not_parked`, `not_in_outbox`. */
   retry(...data: [data?: unknown]): Sending {
     const text = data.length > 0 ? json(data[0]) : "";
+    this.#check();
     return this.#home.calls.publish((host) => host.tell(RETRY, "", text, this.#n, 0), text);
   }
 
+  #check(): void {
+    if (this.#host !== this.#home.bridge.host) throw RealtimeError.of("not_in_outbox");
+  }
+
   #tell(verb: number, data: string): void {
+    this.#check();
     let wrong: RealtimeError | undefined;
     this.#home.bridge.run(
       (host) => {

@@ -69,12 +69,17 @@ export class Providers {
     answered: (host: Host, value: T) => void,
     failed: (host: Host, error: unknown) => void,
   ): void {
+    // Only who asked knows the question.
+    const asking = this.#bridge.host;
+    const answer = (tell: (host: Host) => void): void => {
+      if (asking === this.#bridge.host) this.#bridge.run(tell);
+    };
     // The answer comes in a later turn, also from a provider that answers at once.
     void Promise.resolve()
       .then(ask)
       .then(
-        (value) => this.#bridge.run((host) => answered(host, value)),
-        (error: unknown) => this.#bridge.run((host) => failed(host, error)),
+        (value) => answer((host) => answered(host, value)),
+        (error: unknown) => answer((host) => failed(host, error)),
       );
   }
 }

@@ -1,7 +1,7 @@
 // The channels of one client: one shared record per name, however many handles hold it. Owns the keys that the
 // module knows channels by and the hand-over of events to handles; never decides what happens on the wire.
 
-import type { Bridge } from "./bridge.js";
+import type { Bridge, Host } from "./bridge.js";
 import { refusal } from "./calls.js";
 import { RealtimeError } from "./errors.js";
 import { standing } from "./messages.js";
@@ -114,10 +114,10 @@ export class Registry {
     }
     const joined = record;
     joined.members = [...joined.members, member];
-    let handle: number | undefined;
+    /** Given by this host, and of no meaning to another one. */
+    let handle: { id: number; host: Host } | undefined;
     let left = false;
     const subscribe = (): void => {
-      handle = undefined;
       this.#bridge.run(
         (host) => {
           if (left) return;
@@ -128,7 +128,7 @@ export class Registry {
             this.#refused(joined, refusal(host));
             return;
           }
-          handle = made;
+          handle = { id: made, host };
           const standing = JSON.parse(host.said()) as WireStanding;
           const key = standing.key;
           if (joined.key !== key) {
@@ -152,8 +152,8 @@ export class Registry {
       joined.joins.delete(subscribe);
       joined.members = joined.members.filter((other) => other !== member);
       if (joined.members.length === 0) this.#forget(joined);
-      const known = handle;
-      if (known !== undefined) this.#bridge.run((host) => host.tell(UNSUBSCRIBE, "", "", known, 0));
+      const { id, host } = handle ?? {};
+      if (host && host === this.#bridge.host) this.#bridge.run(() => host.tell(UNSUBSCRIBE, "", "", id ?? 0, 0));
     };
     return { record: joined, leave };
   }
@@ -273,6 +273,7 @@ export class Registry {
     const { status, position, data, retention } = snapshot;
     this.#server.delete(record.key ?? -1);
     if (status !== "subscribed") return;
+    record.at ??= position ?? undefined;
     record.epoch = position?.epoch ?? "";
     this.#change(record, { status, position, data, retention });
   }

@@ -103,6 +103,34 @@ test("what is in the storage outlives a panic, and so does the promise of it", a
   assert.deepEqual(log, told === "restarted" ? [1, 2, 3] : [1, 2, 3, 4]);
 });
 
+test("what belongs to the client before the panic does nothing to the one behind it", async () => {
+  const it = client(server, { storage: new ShelfStorage(), user: "ada" }, RealtimeClient);
+  const room = it.channel("chat:stale");
+  const sending = room.publish("kept");
+  await sending.stored;
+  const [stale] = it.outbox.entries;
+  const heard = [];
+  const other = it.channel("chat:other");
+  // It leaves while the client is down: its handle is of no meaning to the next one.
+  it.on("error", () => void room.leave());
+  room.on("message", ({ data }) => heard.push(data));
+  other.on("message", ({ data }) => heard.push(data));
+  it.connect();
+  await connected(it);
+  await sending;
+  server.answers.rpc = silence;
+  assert.equal((await rejection(it.rpc("test:panic"))).name, "restarted");
+  delete server.answers.rpc;
+  await until(() => other.state.status === "subscribed", "the other channel");
+  assert.equal(room.state.status, "unsubscribed");
+  assert.throws(() => stale.discard(), { name: "not_in_outbox" });
+  assert.throws(() => stale.retry(), { name: "not_in_outbox" });
+  server.publish("chat:stale", "not heard");
+  server.publish("chat:other", "heard");
+  await until(() => heard.includes("heard"), "the other channel's message");
+  assert.ok(!heard.includes("not heard"));
+});
+
 test("the third panic within a minute rejects what is pending, is told once with its text, and ends the client", async () => {
   const it = client(server, {}, RealtimeClient);
   it.connect();

@@ -1,8 +1,13 @@
-// The tests' own storage against the contract of all storages: what the tests of the client use must keep to it.
+// The tests' own storage against the contract of all storages: what the tests of the client use must keep to it. Then
+// a client on storages of an app that are late, refuse, throw or give what is no text.
 
+import assert from "node:assert/strict";
 import test from "node:test";
+import { RealtimeError } from "../dist/index.js";
 import { contract, playCase } from "./support/contract.mjs";
+import { client, serve } from "./support/setup.mjs";
 import { Shelf, ShelfStorage } from "./support/shelf.mjs";
+import { connected, next, rejection } from "./support/waiting.mjs";
 
 const stage = () => {
   const shelf = new Shelf();
@@ -30,3 +35,94 @@ const stage = () => {
 for (const kind of ["cases", "shared"]) {
   for (const each of contract[kind]) test(each.name, () => playCase(stage(), each));
 }
+
+const server = await serve();
+
+/** The fake server names the user as Homing's does. */
+const named = (user) => ({ homing: { version: 1, capabilities: [], user } });
+
+test("what an open brings of a user who was left meanwhile is dropped", async () => {
+  const shelf = new Shelf();
+  const ada = client(server, { storage: new ShelfStorage(shelf), user: "ada" });
+  const sending = ada.channel("chat:left").publish("ada's");
+  const closed = rejection(sending);
+  await sending.stored;
+  await ada.close();
+  assert.equal((await closed).name, "closed");
+  assert.equal(shelf.members.size, 0);
+  const storage = new ShelfStorage(shelf);
+  const open = storage.open.bind(storage);
+  let answer;
+  storage.open = async (scope, adopted) => {
+    const records = await open(scope, adopted);
+    if (scope.user === "ada") await new Promise((resolve) => (answer = resolve));
+    return records;
+  };
+  server.connectResult = named("bob");
+  const bob = client(server, { storage, user: "ada" });
+  const wrong = next(bob, "error", ({ name }) => name === "wrong_user");
+  bob.connect();
+  await wrong;
+  answer();
+  await bob.channel("chat:left").publish("bob's");
+  server.connectResult = {};
+  assert.deepEqual(server.log("chat:left").map(({ data }) => data), ["bob's"]);
+});
+
+for (const [what, open, name] of [
+  ["refuses", () => Promise.reject(new Error("not today")), "storage_failed"],
+  ["throws", () => { throw new TypeError("not at all"); }, "storage_failed"],
+  ["is from the future", () => Promise.reject(new RealtimeError("storage_from_future")), "storage_from_future"],
+  ["gives what is no text", () => Promise.resolve([["k", 7]]), "storage_failed"],
+  ["never answers", () => new Promise(() => {}), "storage_failed"],
+]) {
+  test(`a storage that ${what} is told, and the client goes on in memory`, async () => {
+    const shelf = new ShelfStorage();
+    let closed = 0;
+    const storage = { open, write: (ops) => shelf.write(ops), erase: () => shelf.erase(), close: async () => void (closed += 1) };
+    const it = client(server, { storage, user: "ada", storageTimeout: 200 });
+    const told = next(it, "error", (error) => error.name === name);
+    const sending = it.channel("chat:memory").publish(what);
+    await told;
+    assert.deepEqual(await sending.stored, { durably: false });
+    it.connect();
+    await sending;
+    assert.equal(closed, 1);
+  });
+}
+
+test("a storage that fails later is told once, and what it has stays the client's own", async () => {
+  const shelf = new Shelf();
+  const storage = new ShelfStorage(shelf);
+  const it = client(server, { storage, user: "ada" });
+  const room = it.channel("chat:later");
+  const first = room.publish(1);
+  assert.deepEqual(await first.stored, { durably: true });
+  const errors = [];
+  it.on("error", ({ name }) => errors.push(name));
+  storage.failing = new Error("full");
+  const second = room.publish(2);
+  assert.deepEqual(await second.stored, { durably: false });
+  const beside = new ShelfStorage(shelf);
+  assert.deepEqual((await beside.open({ server: server.url, user: "ada" }, () => {})).map(([key]) => key), ["v"]);
+  await beside.close();
+  it.connect();
+  await Promise.all([first, second]);
+  assert.deepEqual(server.log("chat:later").map(({ data }) => data), [1, 2]);
+  assert.deepEqual(errors, ["storage_failed"]);
+});
+
+test("without IndexedDB, as in Node, what is durable is kept in memory, and told so", async () => {
+  const it = client(server, { storage: "durable", user: "ada" });
+  const told = next(it, "error", ({ name }) => name === "storage_failed");
+  it.connect();
+  assert.match((await told).message, /there is no IndexedDB here/);
+  await connected(it);
+  assert.ok(await it.channel("chat:node").publish(1));
+});
+
+test("options of the storage that make no sense are refused", () => {
+  for (const options of [{ storage: "disk" }, { storage: {} }, { storage: null }, { user: 7 }, { storageTimeout: -1 }]) {
+    assert.throws(() => client(server, options), { name: "invalid_option" });
+  }
+});
