@@ -10,12 +10,14 @@ mod payload;
 mod scenario;
 mod server;
 mod socket;
+mod streamed;
 mod table;
 
 use std::time::{Duration, Instant};
 
 use scenario::Rooms;
 use server::{Kind, Programs, Server};
+use streamed::Way;
 use table::{Table, Unit};
 
 const ONE_ROOM: Rooms = Rooms { rooms: 1, members: 500, rate: 100 };
@@ -121,6 +123,26 @@ async fn measure(kind: Kind, programs: &Programs, size: &Size, table: &mut Table
         // At a low rate Redis' own housekeeping would be most of it.
         if let Some(redis) = cost.redis.filter(|_| load.rate >= 1000) {
             table.set(&format!("Redis CPU per publish, {row}"), Unit::Micros, kind, micros(redis));
+        }
+    }
+
+    if matches!(kind, Kind::Homing | Kind::Go) {
+        for way in Way::ALL {
+            let Some(server) = fresh()? else { return Ok(()) };
+            eprintln!("        {}: idle connections and delivery", way.title());
+            let connections = size.connections / 5;
+            let bytes = streamed::idle(&server, way, connections).await?;
+            let row = format!("memory per idle connection, {} ({connections})", way.title());
+            table.set(&row, Unit::Kib, kind, bytes / 1024.0);
+            drop(server);
+            let Some(server) = fresh()? else { return Ok(()) };
+            let cost = streamed::deliver(&server, way, ONE_ROOM, size.window).await?;
+            table.set(
+                &format!("CPU per delivery, 1 x 500, {}", way.title()),
+                Unit::Micros,
+                kind,
+                micros(cost.cpu),
+            );
         }
     }
 

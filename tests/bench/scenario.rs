@@ -127,7 +127,7 @@ pub(crate) async fn deliver(server: &Server, load: Rooms, window: Duration) -> i
     Ok(Delivery { cpu: share(cpu, arrived), redis: redis.map(|redis| share(redis, sent)) })
 }
 
-fn share(time: Duration, parts: u64) -> Duration {
+pub(crate) fn share(time: Duration, parts: u64) -> Duration {
     time.div_f64(parts.max(1) as f64)
 }
 
@@ -167,8 +167,23 @@ async fn take_part(
     }
 }
 
+/// Publishes into a channel, as one who is not in it, whenever told.
+pub(crate) async fn publish_when_told(
+    address: SocketAddr,
+    channel: String,
+    mut orders: mpsc::UnboundedReceiver<()>,
+) -> io::Result<()> {
+    let mut socket = Socket::open(address).await?;
+    socket.call("connect", "{}").await?;
+    let body = format!(r#"{{"channel":"{channel}","data":{DATA}}}"#);
+    while orders.recv().await.is_some() {
+        socket.call("publish", &body).await?;
+    }
+    Ok(())
+}
+
 /// Tells the publishers in turn, as many times a second as asked; gives them back when stopped.
-async fn pace(
+pub(crate) async fn pace(
     publishers: Vec<mpsc::UnboundedSender<()>>,
     rate: u32,
     published: Arc<AtomicU64>,
