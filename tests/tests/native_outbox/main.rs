@@ -6,4 +6,5 @@ mod durable;
 mod killed;
 mod states;
 mod storage;
+mod storm;
 mod support;

@@ -4,7 +4,7 @@ use homing::{Builder, Decode, Delivery, Messages, RealtimeClient};
 use homing_server::{
     Server,
     clock::SystemClock,
-    config::{self, Config},
+    config::{self, Config, Span},
     engine::memory::Memory,
     serve::listen,
 };
@@ -69,6 +69,8 @@ pub(crate) fn settings() -> Config {
     let mut config = config::development();
     config.client.insecure = true;
     config.client.command_rate_limit = 0;
+    config.client.ping_interval = Span::from_millis(1000);
+    config.client.pong_timeout = Span::from_millis(500);
     config.channel.namespaces[0].options.history_size = 5000;
     config
 }
