@@ -54,6 +54,8 @@ step redis-failovers env SOAK_SECONDS="$each" \
     cargo test --release -p homing-server --test nodes_on_redis failover
 step reconnect-storm env HOMING_STORM_CLIENTS=200 HOMING_STORM_ROUNDS=30 \
     cargo test --release -p homing-tests --test reconnect_storm
+step outbox-storm env HOMING_STORM_ROUNDS=200 \
+    cargo test --release -p homing-tests --test native_outbox storm
 step official-client repeat make test-conformance-server
 step npm-package repeat make test-conformance-npm
 step rust-client repeat make test-conformance-native
