@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 #![expect(clippy::print_stderr, reason = "progress, and what could not be measured, belong beside the table")]
 
+mod api;
 mod hooks;
 mod outbox;
 mod payload;
@@ -15,6 +16,7 @@ mod table;
 
 use std::time::{Duration, Instant};
 
+use api::Load;
 use scenario::Rooms;
 use server::{Kind, Programs, Server};
 use streamed::Way;
@@ -169,6 +171,17 @@ async fn measure(kind: Kind, programs: &Programs, size: &Size, table: &mut Table
         table.set("numbered publishes per second", Unit::Count, kind, cost.per_second);
         table.set("numbered ack p50", Unit::Micros, kind, micros(cost.p50));
         table.set("numbered ack p99", Unit::Micros, kind, micros(cost.p99));
+    }
+    for (load, callers) in Load::ALL {
+        if !matches!(kind, Kind::Homing | Kind::HomingRedis) {
+            break;
+        }
+        let Some(server) = fresh()? else { return Ok(()) };
+        eprintln!("        {}", load.name());
+        let cost = api::call(&server, load, callers, size.window).await?;
+        table.set(&format!("{}: publishes per second", load.name()), Unit::Count, kind, cost.per_second);
+        table.set(&format!("{}: CPU per publish", load.name()), Unit::Micros, kind, micros(cost.cpu));
+        table.set(&format!("{}: p99", load.name()), Unit::Micros, kind, micros(cost.p99));
     }
     Ok(())
 }

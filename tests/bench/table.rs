@@ -58,12 +58,12 @@ impl Row {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n{:<34}", "f: floor = 1, g: go = 1")?;
+        write!(f, "\n{:<46}", "f: floor = 1, g: go = 1")?;
         for kind in Kind::ALL {
             write!(f, "{:>width$}", kind.title(), width = kind.width())?;
         }
         for row in &self.0 {
-            write!(f, "\n{:<34}", row.name)?;
+            write!(f, "\n{:<46}", row.name)?;
             for kind in Kind::ALL {
                 write!(f, "{:>width$}", row.cell(kind), width = kind.width())?;
             }

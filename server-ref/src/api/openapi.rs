@@ -82,10 +82,7 @@ pub fn openapi(prefix: &str) -> Value {
                 "401": { "description": "The key is missing or wrong" },
             },
         });
-        paths.insert(
-            format!("{}/{}", prefix.trim_end_matches('/'), method.name()),
-            json!({ "post": operation }),
-        );
+        paths.insert(format!("{prefix}/{}", method.name()), json!({ "post": operation }));
     }
     json!({
         "openapi": "3.1.0",

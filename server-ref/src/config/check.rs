@@ -67,10 +67,10 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
         }
     }
     let api = &config.http_api;
-    if !api.handler_prefix.starts_with('/')
-        || api.handler_prefix.len() > 1 && api.handler_prefix.ends_with('/')
-    {
-        return Err(ConfigError::invalid("http_api.handler_prefix", "must begin with / and not end with it"));
+    let prefix = &*api.handler_prefix;
+    if prefix.len() < 2 || !prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains(['{', '}']) {
+        let reason = "must begin with / and go on, not end with it, and hold no braces";
+        return Err(ConfigError::invalid("http_api.handler_prefix", reason));
     }
     if api.max_request_body_size == 0 {
         return Err(ConfigError::invalid("http_api.max_request_body_size", "must be above 0"));

@@ -31,8 +31,7 @@ struct Api {
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
     let prefix = handle.node.config.http_api.handler_prefix.clone();
-    let prefix = prefix.trim_end_matches('/');
-    let api = Arc::new(Api { openapi: api::openapi(prefix).to_string(), handle });
+    let api = Arc::new(Api { openapi: api::openapi(&prefix).to_string(), handle });
     Router::new()
         .route(&format!("{prefix}/openapi.json"), get(openapi))
         .route(&format!("{prefix}/{{method}}"), post(call))

@@ -101,6 +101,23 @@ async fn an_insecure_api_refuses_foreign_pages() {
     }
 }
 
+#[test]
+fn a_prefix_that_cannot_be_is_refused() {
+    for (prefix, fits) in [
+        ("/api", true),
+        ("/a/b", true),
+        ("/", false),
+        ("", false),
+        ("api", false),
+        ("/api/", false),
+        ("/{a}", false),
+    ] {
+        let mut config = homing_server::Config::default();
+        config.http_api.handler_prefix = prefix.into();
+        assert_eq!(homing_server::config::check(&config).is_ok(), fits, "{prefix}");
+    }
+}
+
 #[tokio::test]
 async fn an_internal_port_takes_the_api_away_from_clients() {
     for external in [false, true] {
