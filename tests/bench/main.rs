@@ -172,6 +172,7 @@ async fn measure(kind: Kind, programs: &Programs, size: &Size, table: &mut Table
         table.set("numbered ack p50", Unit::Micros, kind, micros(cost.p50));
         table.set("numbered ack p99", Unit::Micros, kind, micros(cost.p99));
     }
+
     for (load, callers) in Load::ALL {
         if !matches!(kind, Kind::Homing | Kind::HomingRedis) {
             break;

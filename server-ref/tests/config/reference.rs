@@ -5,9 +5,10 @@ use homing_server::Config;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
     include_str!("../../src/config/mod.rs"),
     include_str!("../../src/config/hooks.rs"),
+    include_str!("../../src/config/http.rs"),
     include_str!("../../src/config/namespace.rs"),
 ];
 
