@@ -97,7 +97,7 @@ async fn lives(program: &str, arguments: &[&str]) {
 
     let (hers, his) = (ada.client(server).await, bob.client(server).await);
     let lobby = his.channel("chat:lobby");
-    let mut messages = lobby.messages();
+    let mut messages = lobby.messages_from(10);
     soon(hers.channel("chat:lobby").publish(&json!({ "text": "hello" }))).await.unwrap();
     let mut next = async || match soon(messages.next()).await {
         Some(Ok(Delivery::Message(message))) => message.decode::<Value>().unwrap(),

@@ -19,7 +19,7 @@ pub use error::CallError;
 pub use method::Method;
 pub use openapi::openapi;
 pub use pattern::{BadPattern, Pattern};
-pub(crate) use request::checked;
+pub(crate) use request::{Override, checked};
 
 /// Carries out what a request asks for: a method's name, and its body. Answers the body of the response, and
 /// the error in it, if it is one.

@@ -132,7 +132,7 @@ impl From<StreamPosition> for Since {
 
 /// A value that may be left out.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
-pub(super) struct BoolValue {
+pub(crate) struct BoolValue {
     /// The value.
     #[serde(default)]
     value: bool,
@@ -140,7 +140,7 @@ pub(super) struct BoolValue {
 
 /// Options that are others than the namespace's for this subscription.
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
-pub(super) struct Override {
+pub(crate) struct Override {
     /// Whether it is listed in the presence.
     presence: Option<BoolValue>,
     /// Whether others are told of it.

@@ -1,6 +1,7 @@
 //! What tokens claim, as JSON has it and as the server uses it.
 
 use super::TokenError;
+use crate::session::Changes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct TokenSubscription {
     pub data: Option<Box<str>>,
     /// Unix seconds at which the subscription expires; `None`: never.
     pub expires_at: Option<i64>,
+    /// Options of the namespace that are others for this subscription.
+    pub changes: Changes,
 }
 
 /// What a valid subscription token says.
@@ -118,7 +121,14 @@ impl<'a> Claims<'a> {
         let mut subs: BTreeMap<String, TokenSubscription> =
             self.channels.into_iter().map(|channel| (channel, TokenSubscription::default())).collect();
         subs.extend(self.subs.into_iter().map(|(channel, sub)| {
-            (channel, TokenSubscription { info: line(sub.info), data: line(sub.data), expires_at: None })
+            (
+                channel,
+                TokenSubscription {
+                    info: line(sub.info),
+                    data: line(sub.data),
+                    ..TokenSubscription::default()
+                },
+            )
         }));
         ConnectionClaims { user, expires_at, info: line(self.info), data: None, meta: line(self.meta), subs }
     }

@@ -1,6 +1,7 @@
 //! What hooks are asked, and what they grant. JSON is text on one line; times are Unix seconds.
 
 use super::Visit;
+use crate::session::Changes;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -91,6 +92,8 @@ pub struct SubscribeGrant {
     pub data: Option<Box<str>>,
     /// When the subscription expires; `None`: never.
     pub expires_at: Option<i64>,
+    /// Options of the namespace that are others for this subscription.
+    pub changes: Changes,
 }
 
 /// Does this subscription go on?

@@ -8,7 +8,7 @@ use crate::{
     engine::{Call, Channel, Pending},
     hooks::{
         AnyHooks, Asker, ConnectAsk, ConnectGrant, Hook, HookError, Line, RefreshAsk, RefreshGrant, RpcAsk,
-        SubRefreshAsk, Verdict, Visit,
+        SubRefreshAsk, SubscribeGrant, Verdict, Visit,
     },
     hub::Close,
 };
@@ -227,8 +227,8 @@ impl From<ConnectGrant> for ConnectionClaims {
     fn from(grant: ConnectGrant) -> Self {
         let ConnectGrant { user, expires_at, info, data, subs, meta } = grant;
         let subs = subs.into_iter().map(|(channel, sub)| {
-            let expires_at = sub.expires_at;
-            (channel, TokenSubscription { info: sub.info, data: sub.data, expires_at })
+            let SubscribeGrant { info, data, expires_at, changes } = sub;
+            (channel, TokenSubscription { info, data, expires_at, changes })
         });
         Self { user, expires_at, info, data, meta, subs: subs.collect() }
     }

@@ -171,7 +171,7 @@ impl Session {
             let asked = Asked {
                 recover: positions.get(&channel).copied(),
                 data: sub.data,
-                ..Asked::by_server(&namespace.options)
+                ..Asked::by_server(&sub.changes.over(&namespace.options))
             };
             let meta = self.meta(sub.info.as_deref());
             let channel: Channel = channel.into();

@@ -92,8 +92,19 @@ impl Session {
         };
         let channel: Channel = (&*request.channel).into();
         let ask = SubscribeAsk { asker: self.asker(line), channel, data };
+        // What the options decide on, once it is known whether they are others.
+        let wanted = wire::Subscribe {
+            recover: request.recover,
+            epoch: request.epoch.to_string().into(),
+            offset: request.offset,
+            positioned: request.positioned,
+            recoverable: request.recoverable,
+            join_leave: request.join_leave,
+            flag: request.flag,
+            ..wire::Subscribe::default()
+        };
         self.ask_hook(line, ask, AnyHooks::subscribe, move |session, verdict| match verdict {
-            Ok(grant) => match session.accept_grant(attempt, grant) {
+            Ok(grant) => match session.accept_grant(attempt, &wanted, grant) {
                 Ok(()) => session.enter(attempt),
                 Err(refusal) => session.fail(attempt, refusal),
             },
@@ -104,8 +115,13 @@ impl Session {
         });
     }
 
-    fn accept_grant(&mut self, attempt: Attempt, grant: SubscribeGrant) -> Result<(), Refusal> {
-        let SubscribeGrant { info, data, expires_at } = grant;
+    fn accept_grant(
+        &mut self,
+        attempt: Attempt,
+        wanted: &wire::Subscribe<'_>,
+        grant: SubscribeGrant,
+    ) -> Result<(), Refusal> {
+        let SubscribeGrant { info, data, expires_at, changes } = grant;
         if self.is_past(expires_at) {
             return Err(ErrorCode::Expired.into());
         }
@@ -114,10 +130,13 @@ impl Session {
         if let Some(meta) = meta {
             subscription.meta = meta;
         }
-        if let Some(asked) = &mut subscription.asked {
-            asked.data = data;
-        }
         let channel = Arc::clone(&subscription.channel);
+        let namespace = self.namespace(&channel)?;
+        let options = changes.over(&namespace.options);
+        if let Some(asked) = self.subscriptions.attempt_mut(attempt).and_then(|one| one.asked.as_mut()) {
+            let ended = asked.ended.take();
+            **asked = Asked { data, ended, ..Asked::new(&options, wanted) };
+        }
         self.prolong(&channel, expires_at);
         Ok(())
     }

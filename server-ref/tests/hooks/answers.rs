@@ -19,7 +19,7 @@ async fn connect_says_who_a_client_is() {
     backend.answer(move |_| {
         json(&format!(
             r#"{{"result":{{"user":"ada","expire_at":{expire_at},"info":{{"name":"Ada"}},"data":{{"hello":1}},
-               "channels":["chat:one"],"subs":{{"chat:two":{{"info":{{"role":"owner"}},"data":[2]}}}},"meta":{{"m":1}}}}}}"#
+               "channels":["chat:one"],"subs":{{"chat:two":{{"info":{{"role":"owner"}},"data":[2],"override":{{"force_recovery":{{"value":false}},"presence":null}}}}}},"meta":{{"m":1}}}}}}"#
         ))
     });
     let mut ada = Socket::open(&server).await;
@@ -40,6 +40,8 @@ async fn connect_says_who_a_client_is() {
     assert_eq!(result["data"], json!({"hello": 1}));
     assert_eq!(result["subs"].as_object().unwrap().keys().collect::<Vec<_>>(), ["chat:one", "chat:two"]);
     assert_eq!(result["subs"]["chat:two"]["data"], json!([2]));
+    assert_eq!(result["subs"]["chat:one"]["recoverable"], true);
+    assert!(result["subs"]["chat:two"]["recoverable"].is_null(), "{result}");
     let presence = ada.call("presence", r#"{"channel":"chat:two"}"#).await;
     let here = &presence["presence"]["presence"][result["client"].as_str().unwrap()];
     assert_eq!((&here["user"], &here["conn_info"]["name"]), (&json!("ada"), &json!("Ada")));
@@ -50,9 +52,9 @@ async fn connect_says_who_a_client_is() {
 async fn refresh_is_asked_when_a_connection_expires() {
     let backend = Backend::start().await;
     let server = backend.server(|_| {}).await;
-    let soon = unix() + 1;
     backend.answer(move |asked| match &*asked.path {
         "/connect" => {
+            let soon = unix() + 2;
             json(&format!(r#"{{"result":{{"user":"ada","expire_at":{soon},"meta":{{"m":[1]}}}}}}"#))
         }
         _ => json(r#"{"result":{"expired":true}}"#),
@@ -77,10 +79,10 @@ async fn subscribe_and_sub_refresh_decide_on_subscriptions() {
     let backend = Backend::start().await;
     let server = backend.server(|_| {}).await;
     let mut ada = connected(&backend, &server, "ada").await;
-    let soon = unix() + 1;
     backend.answer(move |asked| match &*asked.path {
         "/subscribe" => json(&format!(
-            r#"{{"result":{{"info":{{"role":"guest"}},"data":{{"topic":"x"}},"expire_at":{soon}}}}}"#
+            r#"{{"result":{{"info":{{"role":"guest"}},"data":{{"topic":"x"}},"expire_at":{}}}}}"#,
+            unix() + 2
         )),
         _ => json(r#"{"result":{"expired":true}}"#),
     });
@@ -107,6 +109,13 @@ async fn subscribe_and_sub_refresh_decide_on_subscriptions() {
     let mut expected = question;
     expected.as_object_mut().unwrap().remove("data");
     assert_eq!(again[0].json(), expected);
+    // Options that are others for this subscription alone.
+    backend.say(r#"{"result":{"override":{"force_recovery":{"value":false},"presence":{"value":false}}}}"#);
+    let reply = ada.call("subscribe", r#"{"channel":"chat:two"}"#).await;
+    assert!(reply["subscribe"]["recoverable"].is_null(), "{reply}");
+    let here = ada.call("presence", r#"{"channel":"chat:two"}"#).await;
+    assert!(here["presence"]["presence"].as_object().is_none_or(serde_json::Map::is_empty), "{here}");
+    backend.asked();
     // Another namespace asks another address.
     backend.say(r#"{"result":{}}"#);
     ada.call("subscribe", r#"{"channel":"bills:1"}"#).await;

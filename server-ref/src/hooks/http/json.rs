@@ -1,11 +1,13 @@
 //! The JSON of hooks: what is posted, and what is answered.
 
 use crate::{
+    api::Override,
     frames,
     hooks::{
         Asker, ConnectAsk, ConnectGrant, HookError, PublishAsk, PublishGrant, RefreshAsk, RefreshGrant,
         RpcAsk, SubRefreshAsk, SubscribeAsk, SubscribeGrant, Verdict,
     },
+    session::Changes,
 };
 use bytes::Bytes;
 use homing_core::wire::Raw;
@@ -286,6 +288,8 @@ pub(super) struct Subscribed<'a> {
     data: Option<&'a RawValue>,
     #[serde(default)]
     expire_at: Option<f64>,
+    #[serde(default, rename = "override")]
+    over: Option<Override>,
 }
 
 impl Subscribed<'_> {
@@ -294,6 +298,7 @@ impl Subscribed<'_> {
             info: line(self.info)?,
             data: line(self.data)?,
             expires_at: moment(self.expire_at),
+            changes: self.over.map(Changes::from).unwrap_or_default(),
         })
     }
 }
