@@ -2,7 +2,8 @@
 
 use crate::support::{Scene, away, client_of, connected, expect, fresh, gap, next, proxied, publish, soon};
 use homing::{
-    BufferLimits, Decode, Delivery, ErrorCode, GapReason, HistoryQuery, Recovery, SubscribeOptions,
+    BufferLimits, Decode, Delivery, ErrorCode, GapReason, HistoryQuery, Kept, MemoryStorage, Recovery,
+    SubscribeOptions,
 };
 use homing_tests::{
     peer::Peer,
@@ -27,6 +28,38 @@ async fn what_was_published_while_the_network_was_gone_arrives_in_order() {
         publish(&out, from + 39..=from + 39).await;
         expect(&mut messages, from + 39..=from + 39).await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_made_anew_sends_what_was_queued_and_reads_on_where_it_was() {
+    let scene = Scene::start(&[]).await;
+    let name = fresh("long");
+    let storage = MemoryStorage::new();
+    let client =
+        || client_of(scene.peer.url(), "ada").user("ada").storage_name("peer").storage(storage.clone());
+    let first = connected(client()).await;
+    let mut messages = first.channel(&*name).durable().messages();
+    soon(first.channel(&*name).durable().join()).await.unwrap();
+    let out = scene.writer.channel(&*name);
+    publish(&out, 1..=5).await;
+    expect(&mut messages, 1..=4).await;
+    first.close(Duration::from_secs(5)).await;
+    let offline = client().build().unwrap();
+    assert_eq!(soon(offline.channel(&*name).publish(&400_u64).stored()).await, Ok(Kept::Durably));
+    offline.close(Duration::from_secs(5)).await;
+    publish(&out, 6..=399).await;
+
+    let second = connected(client()).await;
+    let mut messages = second.channel(&*name).durable().messages();
+    // The fourth was given, and nothing was asked for behind it.
+    expect(&mut messages, 4..=400).await;
+    soon(second.outbox().kept()).await.unwrap();
+    soon(async {
+        while !second.outbox().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
