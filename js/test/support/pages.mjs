@@ -29,14 +29,18 @@ export const serveSite = async (script, modules = {}) => {
 };
 
 /** A browser that ends with the test file. */
-export const launch = async (...args) => {
+export const launch = async (options = {}) => {
   const browser = await puppeteer.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", ...args],
+    args: ["--no-sandbox"],
+    ...options,
   });
   after(() => browser.close());
   return browser;
 };
+
+/** One that keeps pages that were left, as it does for people. */
+export const launchCaching = () => launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
 
 /** A tab whose script has run. */
 export const openTab = async (context, url) => {
