@@ -247,11 +247,14 @@ export interface ClientEvents {
   health: Health;
   /** The server sent a message to this connection. */
   message: ServerMessage;
-  /** Something failed that no call waits for; a handler that threw is `handler_failed`. */
+  /**
+   * Something failed that no call waits for. `handler_failed`: a handler threw; `storage_failed` and its like: what is
+   * stored from here on is in memory only; `restarted`: the client had a defect and was built anew.
+   */
   error: RealtimeError;
   /** The server has lost what it had acknowledged. */
   acked_lost: AckedLostEvent;
-  /** The client has a defect and is dead: every call is rejected. Comes at most once. */
+  /** The client has a defect, for the third time within a minute, and is dead: every call is rejected. Comes at most once. */
   fatal: RealtimeError;
   /** Something happened in a channel that the server subscribed, and no handle has joined. */
   channel: ServerChannelEvent;
