@@ -143,3 +143,53 @@ async fn errors_have_a_status_where_that_is_wanted() {
         assert_eq!(server.text(method, body).await.0, expected, "{method} {body}");
     }
 }
+
+/// Bodies that are good, one for each method.
+const GOOD: [(&str, &str); 13] = [
+    ("publish", r#"{"channel":"chat:a","data":{"n":1},"tags":{"a":"b"},"idempotency_key":"k"}"#),
+    ("broadcast", r#"{"channels":["chat:a","chat:b"],"b64data":"MQ==","skip_history":true}"#),
+    ("subscribe", r#"{"user":"u","channel":"chat:a","info":{},"override":{"presence":{"value":false}}}"#),
+    ("unsubscribe", r#"{"user":"u","channel":"chat:a","client":"c"}"#),
+    ("disconnect", r#"{"user":"u","whitelist":["c"],"disconnect":{"code":4000,"reason":"r"}}"#),
+    ("refresh", r#"{"user":"u","expire_at":4000000000}"#),
+    ("presence", r#"{"channel":"chat:a"}"#),
+    ("presence_stats", r#"{"channel":"chat:a"}"#),
+    ("history", r#"{"channel":"chat:a","limit":3,"since":{"offset":1,"epoch":""},"reverse":true}"#),
+    ("history_remove", r#"{"channel":"chat:a"}"#),
+    ("channels", r#"{"pattern":"{chat,news}:[a-c]*"}"#),
+    ("info", "{}"),
+    ("batch", r#"{"commands":[{"publish":{"channel":"chat:a","data":1}},{"info":{}}],"parallel":false}"#),
+];
+
+#[tokio::test]
+async fn bent_bodies_are_answered_with_what_is_wrong() {
+    let server = start(|_| {}).await;
+    let mut refused = 0;
+    for (method, good) in GOOD {
+        let (status, answer) = server.text(method, good).await;
+        assert_eq!((status, answer.get("error")), (StatusCode::OK, None), "{method}");
+        for at in 0..good.len() {
+            let bent = |byte: u8| {
+                let mut body = good.as_bytes().to_vec();
+                body[at] = byte;
+                body
+            };
+            let cut = good.as_bytes()[..at].to_vec();
+            for body in [cut, bent(b'"'), bent(b'{'), bent(b'9'), bent(0xff), bent(b'\\')] {
+                let shown = String::from_utf8_lossy(&body).into_owned();
+                let (status, answer) = server.text(method, body).await;
+                assert_eq!(status, StatusCode::OK, "{method} {shown}");
+                let fields: Vec<&String> = answer.as_object().unwrap().keys().collect();
+                assert!(
+                    matches!(&*fields, [one] if ["result", "error", "replies"].contains(&&***one)),
+                    "{shown}: {answer}"
+                );
+                if let Some(error) = answer.get("error") {
+                    assert!(error["code"].is_u64() && !error["message"].as_str().unwrap().is_empty());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 1000, "{refused}");
+}
