@@ -245,11 +245,10 @@ export class BaseClient {
   }
 
   #socketTo(url: string): SocketLike {
-    const { openSocket, WebSocket: Given, EventSource } = this.#options;
+    const { openSocket, WebSocket: Given = globalThis.WebSocket, EventSource } = this.#options;
+    const make = (url: string): SocketLike => (isStreamed(url) ? new StreamedSocket(url, EventSource) : new Given(url));
     try {
-      if (openSocket) return openSocket(url);
-      if (isStreamed(url)) return new StreamedSocket(url, EventSource);
-      return new (Given ?? globalThis.WebSocket)(url);
+      return openSocket ? openSocket(url, make) : make(url);
     } catch (thrown) {
       throw thrown instanceof Error ? thrown : new Error(String(thrown));
     }

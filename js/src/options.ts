@@ -31,7 +31,7 @@ export interface ChannelTokenContext extends TokenContext {
  * One address, several in order of preference, or a function that is asked before every attempt. The next one is tried
  * after one has failed to open. An address that begins with `http` leads around networks where WebSocket does not pass:
  * server-sent events where its path ends in `/sse`, else a streamed response; whenever such a one is used it is seen from
- * time to time whether the first address opens again.
+ * time to time, and when the network changes, whether the first address opens again.
  */
 export type Endpoints =
   | string
@@ -77,8 +77,8 @@ export interface ClientOptions {
   upgradeAfter?: number | undefined;
   /** The class for addresses of server-sent events, where the environment has none. */
   EventSource?: EventSourceClass | undefined;
-  /** The socket's maker, in place of `WebSocket`. */
-  openSocket?: ((url: string) => SocketLike) | undefined;
+  /** Makes the socket of every connection; `make` is what would make it otherwise. */
+  openSocket?: ((url: string, make: (url: string) => SocketLike) => SocketLike) | undefined;
   /** Where the WebAssembly module comes from, in place of the entry's own. See `init`. */
   module?: LoadSource | undefined;
   /** From asking for a socket to the server's answer to connect. 10,000. */

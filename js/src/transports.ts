@@ -41,6 +41,8 @@ export class Transports {
   readonly #urls: readonly string[];
   readonly #looker: Looker;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the look that is under way. */
+  #end: (() => void) | undefined;
   readonly #first: number;
   #wait: number;
 
@@ -68,32 +70,41 @@ export class Transports {
   /** Looks no more. */
   stop(): void {
     clearTimeout(this.#timer);
+    this.#end?.();
+    globalThis.removeEventListener?.("online", this.#look);
   }
 
   #later(): void {
-    this.#timer = setTimeout(() => this.#look(), this.#wait);
+    // Another network may be one that lets it pass.
+    globalThis.addEventListener?.("online", this.#look);
+    this.#timer = setTimeout(this.#look, this.#wait);
     // A program in Node may end while it waits.
     (this.#timer as { unref?: () => void }).unref?.();
     this.#wait = Math.min(this.#wait * 2, LONGEST);
   }
 
-  #look(): void {
+  readonly #look = (): void => {
+    this.stop();
     let socket: ReturnType<Looker["open"]>;
     try {
       socket = this.#looker.open(this.#urls[0] ?? "");
     } catch {
       return this.#later();
     }
-    const over = (opened: boolean) => (): void => {
-      clearTimeout(patience);
+    const end = (this.#end = (): void => {
+      this.#end = undefined;
+      clearTimeout(this.#timer);
       socket.onopen = socket.onclose = null;
       socket.close();
+    });
+    const over = (opened: boolean) => (): void => {
+      end();
       if (opened) this.#looker.opens();
       else this.#later();
     };
-    const patience = setTimeout(over(false), 10_000);
+    this.#timer = setTimeout(over(false), 10_000);
     socket.onopen = over(true);
     socket.onclose = over(false);
     socket.onerror = () => undefined;
-  }
+  };
 }

@@ -12,16 +12,16 @@ import { NetworkSwitch } from "./model/network.js";
 import { showChat } from "./view/chat.js";
 import { askForName } from "./view/welcome.js";
 
-const address = (): string => {
-  const url = new URL("connection/websocket", document.baseURI);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.hash = "";
-  return url.href;
-};
+/** The server that this page comes from: its WebSocket, and the ways around for networks where that does not pass. */
+const addresses = (): string[] =>
+  ["websocket", "http_stream", "sse"].map((way) => {
+    const { href } = new URL(`connection/${way}`, document.baseURI.split("#")[0]);
+    return way === "websocket" ? href.replace(/^http/, "ws") : href;
+  });
 
 const open = (root: HTMLElement, me: Person): void => {
   const network = new NetworkSwitch();
-  const client = new RealtimeClient(address(), {
+  const client = new RealtimeClient(addresses(), {
     openSocket: network.openSocket,
     // A server in development mode takes a page's word for who it is; elsewhere a token says it (`getToken`).
     data: { user: me.id, info: { name: me.name } },

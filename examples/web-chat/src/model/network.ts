@@ -1,5 +1,5 @@
-// The network of this page, with a switch. It stands where `WebSocket` does: while it is cut, open sockets are
-// closed as a broken line closes them (1006), and new ones fail. The client is told nothing else.
+// The network of this page, with a switch. It stands before whatever socket the client makes: while it is cut, open
+// ones are closed as a broken line closes them (1006), and new ones fail. The client is told nothing else.
 
 import type { SocketLike } from "homing";
 
@@ -10,33 +10,25 @@ class Line implements SocketLike {
   onmessage: Listener = null;
   onclose: Listener = null;
   onerror: Listener = null;
-  readonly #socket: WebSocket | undefined;
+  readonly #socket: SocketLike | undefined;
   readonly #ended: (line: Line) => void;
   #over = false;
 
-  constructor(url: string, connected: boolean, ended: (line: Line) => void) {
+  constructor(open: (() => SocketLike) | undefined, ended: (line: Line) => void) {
     this.#ended = ended;
-    if (!connected) {
+    if (!open) {
       queueMicrotask(() => this.break());
       return;
     }
-    const socket = new WebSocket(url);
+    const socket = open();
     this.#socket = socket;
-    socket.onopen = (event) => this.#tell(this.onopen, event);
-    socket.onmessage = (event) => this.#tell(this.onmessage, event);
-    socket.onerror = (event) => this.#tell(this.onerror, event);
-    socket.onclose = (event) => {
+    socket.onopen = (event: Event) => this.#tell(this.onopen, event);
+    socket.onmessage = (event: Event) => this.#tell(this.onmessage, event);
+    socket.onerror = (event: Event) => this.#tell(this.onerror, event);
+    socket.onclose = (event: Event) => {
       this.#tell(this.onclose, event);
       this.#end();
     };
-  }
-
-  get readyState(): number {
-    return this.#over ? WebSocket.CLOSED : (this.#socket?.readyState ?? WebSocket.CONNECTING);
-  }
-
-  get bufferedAmount(): number {
-    return this.#socket?.bufferedAmount ?? 0;
   }
 
   send(data: string): void {
@@ -96,8 +88,8 @@ export class NetworkSwitch {
   }
 
   /** The client's option `openSocket`. */
-  readonly openSocket = (url: string): SocketLike => {
-    const line = new Line(url, !this.#cut, (ended) => this.#lines.delete(ended));
+  readonly openSocket = (url: string, make: (url: string) => SocketLike): SocketLike => {
+    const line = new Line(this.#cut ? undefined : () => make(url), (ended) => this.#lines.delete(ended));
     this.#lines.add(line);
     return line;
   };

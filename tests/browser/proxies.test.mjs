@@ -1,0 +1,104 @@
+// Networks where WebSocket does not pass: the chat goes around them in a real browser, loses nothing, and comes back to
+// the WebSocket when that opens again.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { HttpProxy } from '../conformance/support/http-proxy.mjs';
+import { closeBrowser, inOrder, openBrowser, Visitor } from './support/pages.mjs';
+import { ChatServer, eventually } from './support/programs.mjs';
+
+let server;
+let proxy;
+const open = [];
+const enter = async (address, room, name, options) => {
+  const visitor = await Visitor.enter(address, room, name, options);
+  open.push(visitor);
+  return visitor;
+};
+
+before(async () => {
+  [server] = await Promise.all([ChatServer.start(), openBrowser()]);
+  proxy = await HttpProxy.start(server.address);
+});
+afterEach(async () => {
+  for (const visitor of open.splice(0)) await visitor.leave();
+  Object.assign(proxy, { upgrades: 'pass', buffer: 0, requests: [] });
+});
+after(async () => {
+  await closeBrowser();
+  proxy?.stop();
+  await server?.kill();
+});
+
+const numbered = (who, count) => Array.from({ length: count }, (_, index) => `${who} ${index + 1}.`);
+
+const agree = async (visitors, expected) => {
+  const count = expected.flat().length;
+  for (const visitor of visitors) {
+    await eventually(
+      async () => {
+        const messages = await visitor.messages();
+        return messages.length >= count && messages.every(({ state }) => state === 'sent');
+      },
+      `${count} messages that are sent on ${visitor.name}'s page`,
+      30_000,
+    );
+    const messages = await visitor.messages();
+    inOrder(messages);
+    for (const sequence of expected) {
+      assert.deepEqual(messages.map(({ text }) => text).filter((text) => sequence.includes(text)), sequence);
+    }
+    assert.equal(messages.length, count);
+  }
+};
+
+const asked = (way) => proxy.requests.filter((line) => line.includes(way)).length;
+
+test('behind a proxy that refuses upgrades people talk, and the page returns to the WebSocket when it opens', async () => {
+  proxy.upgrades = 'refuse';
+  const ada = await enter(proxy.address, 'office', 'Ada');
+  assert.ok(asked('/connection/http_stream') > 0, proxy.requests.join());
+  const ben = await enter(server.address, 'office', 'Ben');
+  const [fromAda, fromBen] = [numbered('Ada', 30), numbered('Ben', 10)];
+  for (const text of fromAda.slice(0, 10)) await ada.say(text);
+  for (const text of fromBen) await ben.say(text);
+
+  // The next page begins with the way that worked.
+  const refused = asked('UPGRADE');
+  await ada.page.reload();
+  await ada.connected();
+  assert.equal(asked('UPGRADE'), refused);
+
+  proxy.upgrades = 'pass';
+  const back = ada.page.waitForEvent('websocket', (socket) => socket.url().includes('/connection/websocket'));
+  for (const text of fromAda.slice(10, 20)) await ada.say(text);
+  // The page is told that its network is another one.
+  await ada.page.evaluate(() => window.dispatchEvent(new Event('online')));
+  await back;
+  for (const text of fromAda.slice(20)) await ada.say(text);
+  await agree([ada, ben], [fromAda, fromBen]);
+  const posts = asked('POST');
+  await ada.say('over the socket');
+  await ben.sees('over the socket');
+  assert.equal(asked('POST'), posts, 'nothing goes over HTTP any more');
+});
+
+test('behind a proxy that also ends every stream again and again nothing is lost and nothing comes twice', async () => {
+  proxy.upgrades = 'refuse';
+  const ada = await enter(proxy.address, 'gate', 'Ada');
+  const ben = await enter(server.address, 'gate', 'Ben');
+  const [fromAda, fromBen] = [numbered('Ada', 30), numbered('Ben', 30)];
+  const talk = async (visitor, texts) => {
+    for (const text of texts) await visitor.say(text);
+  };
+  const storm = async () => {
+    for (let blow = 0; blow < 5; blow += 1) {
+      const streams = asked('/connection/http_stream') + asked('/connection/sse');
+      proxy.cut();
+      await eventually(() => asked('/connection/http_stream') + asked('/connection/sse') > streams, 'another stream', 30_000);
+      await ada.state.getByText('Connected').waitFor();
+    }
+  };
+  await Promise.all([talk(ada, fromAda), talk(ben, fromBen), storm()]);
+  await agree([ada, ben], [fromAda, fromBen]);
+});
