@@ -4,3 +4,4 @@
 pub mod fuzz;
 pub mod peer;
 pub mod proxy;
+pub mod simulation;

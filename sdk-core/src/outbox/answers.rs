@@ -66,15 +66,18 @@ impl RealtimeClient {
         }
         let doubtful = self.outbox.entries.get(id).is_some_and(|entry| entry.is_doubtful(conn));
         if number == 0 {
-            return self.park(id, error);
+            return self.on_unnumbered_refused(id, key, reply, error);
         }
         let expected = match error.code {
             ErrorCode::Fenced => return self.on_fenced(producer),
             ErrorCode::UnknownProducer => 1,
             ErrorCode::NumberTaken | ErrorCode::OutOfOrder => reply.expected,
             _ if error.retryable => {
-                let wish = (reply.retry_after > 0).then(|| Duration::from_millis(reply.retry_after.into()));
-                self.pause(key, wish);
+                if let Some(entry) = self.outbox.entries.get_mut(id) {
+                    // It may be there all the same: it is asked about under the number that it has.
+                    entry.first_conn = None;
+                }
+                self.pause(key, backoff::wish(reply.retry_after));
                 return self.renumber_from(key, number);
             }
             _ => {
@@ -101,6 +104,22 @@ impl RealtimeClient {
         }
         self.tell_lost(key, expected);
         self.renumber(key, expected);
+        self.tell_state(id);
+    }
+
+    /// Without a number nobody can ask again: what failed inside the server may be there.
+    fn on_unnumbered_refused(&mut self, id: EntryId, key: LaneId, reply: &ErrorReply<'_>, error: Error) {
+        let may_be_there = error.code == ErrorCode::Internal && !self.config.resends;
+        if may_be_there {
+            return self.park(id, Error::new(ErrorCode::OutcomeUnknown));
+        }
+        if !error.retryable {
+            return self.park(id, error);
+        }
+        if let Some(entry) = self.outbox.entries.get_mut(id) {
+            (entry.first_sent, entry.first_conn) = (0, None);
+        }
+        self.pause(key, backoff::wish(reply.retry_after));
         self.tell_state(id);
     }
 

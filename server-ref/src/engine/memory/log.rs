@@ -1,7 +1,7 @@
 //! The memory engine's log: a ring of publications, a head, and what is known again: keys and producers.
 
 use super::{
-    Append, Appended, EngineError, Epoch, Hint, NotAppended, Page, Position, Read,
+    Append, Appended, EARLIER, EngineError, Epoch, Hint, NotAppended, Page, Position, Read,
     channel::State,
     owners::{Claim, Owners},
     producers::Producers,
@@ -9,9 +9,14 @@ use super::{
 use crate::engine::{Publication, Reach};
 use std::collections::{BTreeMap, VecDeque};
 
+#[derive(Clone)]
 pub(super) struct Records {
     /// `None` where nothing was ever kept: only keys are remembered.
     head: Option<Position>,
+    /// The store's generation that wrote the head.
+    generation: u64,
+    /// Earlier epochs, newest first, each with the offset up to which its data has survived.
+    earlier: Vec<Position>,
     head_until: i64,
     head_claim: Option<Claim>,
     publications: VecDeque<Publication>,
@@ -26,6 +31,8 @@ impl Records {
     const fn new() -> Self {
         Self {
             head: None,
+            generation: 0,
+            earlier: Vec::new(),
             head_until: 0,
             head_claim: None,
             publications: VecDeque::new(),
@@ -55,6 +62,27 @@ impl Records {
         self.head.is_none() && now >= self.head_until && self.keys.is_empty() && self.producers.is_empty()
     }
 
+    /// A head of another generation may have lost what came after it: a new epoch begins above it.
+    fn open(&mut self, generation: u64, epoch: impl FnOnce() -> Epoch) {
+        if std::mem::replace(&mut self.generation, generation) == generation {
+            return;
+        }
+        let Some(head) = &mut self.head else { return };
+        for earlier in &mut self.earlier {
+            earlier.offset = earlier.offset.min(head.offset);
+        }
+        self.earlier.insert(0, *head);
+        self.earlier.truncate(EARLIER);
+        head.epoch = epoch();
+    }
+
+    /// How far an epoch's data stands in this log; `None`: nothing is known of it.
+    fn top(&self, head: Position, epoch: Epoch) -> Option<u64> {
+        let known = [head];
+        let mut known = known.iter().chain(&self.earlier);
+        known.find(|known| known.epoch == epoch).map(|known| known.offset)
+    }
+
     /// The head, made where there is none, and kept from now on for the larger of `meta_ttl` and what it had.
     fn touch(&mut self, now: i64, meta_ttl: u64, epoch: impl FnOnce() -> Epoch) -> Position {
         let head = *self.head.get_or_insert_with(|| Position { epoch: epoch(), offset: 0 });
@@ -67,6 +95,13 @@ impl Records {
 }
 
 impl State {
+    /// Notes which generation of the store goes on with the log.
+    pub(super) fn open(&mut self, generation: u64, epoch: impl FnOnce() -> Epoch) {
+        if generation > 0 {
+            self.log.get_or_insert_with(|| Box::new(Records::new())).open(generation, epoch);
+        }
+    }
+
     /// Judges, appends, and says what the listeners are to be told.
     pub(super) fn append(
         &mut self,
@@ -161,8 +196,13 @@ impl State {
         }
         let head = log.touch(now, read.meta_ttl, epoch);
         let limit = read.limit as usize;
-        if read.since.is_some_and(|since| since.epoch != head.epoch || since.offset > head.offset) {
-            return Ok(Page { head, publications: Vec::new(), reach: Reach::Unknown, survived: None });
+        if let Some(since) = read.since
+            && let known = log.top(head, since.epoch)
+            && known.is_none_or(|top| since.offset > top)
+        {
+            // Above what is left of an earlier epoch: it is read on from there.
+            let survived = known.filter(|_| since.epoch != head.epoch);
+            return Ok(Page { head, publications: Vec::new(), reach: Reach::Unknown, survived });
         }
         let first = log.publications.front().map_or(head.offset + 1, |publication| publication.offset);
         let index = |offset: u64| usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);

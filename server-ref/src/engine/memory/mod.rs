@@ -36,6 +36,9 @@ const SHARDS: usize = 64;
 /// Channels looked at for expiry in one round of reaping, and no more than this, so that a round is short.
 const SWEEP: usize = 256;
 
+/// Earlier epochs that a log remembers behind its own.
+const EARLIER: usize = 8;
+
 type Table = HashMap<Channel, Arc<Mutex<State>>, RandomState>;
 /// The entry that a lease is of, and its birth: another birth under the same key has its own lease.
 type Lease = (Part, Channel, Arc<str>, Position);
@@ -45,6 +48,16 @@ type Slot = Arc<OnceLock<Arc<dyn Sink>>>;
 
 /// Which node of a store.
 type Link = usize;
+
+/// What the logs of a store held at one moment; the default is an empty store.
+#[derive(Default)]
+pub struct Backup(Vec<(Channel, Box<log::Records>)>);
+
+impl fmt::Debug for Backup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backup").field("logs", &self.0.len()).finish()
+    }
+}
 
 /// One node's access to a store in memory.
 pub struct Memory {
@@ -62,6 +75,8 @@ struct Store {
     start: Epoch,
     births: AtomicU64,
     epoch: AtomicU64,
+    /// How often the store was brought back to an earlier state.
+    generation: AtomicU64,
     swept: AtomicUsize,
     owners: Owners,
 }
@@ -87,6 +102,7 @@ impl Memory {
             start,
             births: AtomicU64::new(0),
             epoch: AtomicU64::new(start.micros()),
+            generation: AtomicU64::new(0),
             swept: AtomicUsize::new(0),
             owners: Owners::default(),
         };
@@ -99,6 +115,32 @@ impl Memory {
         let mut sinks = self.store.sinks.write();
         sinks.push(Arc::default());
         Self { store: Arc::clone(&self.store), link: sinks.len() - 1 }
+    }
+
+    /// The logs as they stand, with what is known of their producers.
+    #[must_use]
+    pub fn backup(&self) -> Backup {
+        let shards = self.store.shards.iter();
+        let logs = shards.flat_map(|shard| {
+            let table = shard.read();
+            let log = |(channel, state): (&Channel, &Arc<Mutex<State>>)| {
+                Some((Arc::clone(channel), state.lock().log.clone()?))
+            };
+            table.iter().filter_map(log).collect::<Vec<_>>()
+        });
+        Backup(logs.collect())
+    }
+
+    /// Brings the logs back to what they were, as a restart with an old dump does: every log goes on in a
+    /// later epoch above what has survived of it. What nodes have to read again is for the caller to say.
+    pub fn restore(&self, backup: Backup) {
+        self.store.generation.fetch_add(1, Ordering::Relaxed);
+        for shard in &self.store.shards {
+            shard.read().values().for_each(|state| state.lock().log = None);
+        }
+        for (channel, log) in backup.0 {
+            self.store.with(&channel, |state| state.log = Some(log));
+        }
     }
 
     /// Channels that the store knows of at present.
@@ -151,6 +193,10 @@ impl Store {
             return Epoch::from_micros(micros);
         }
         Epoch::from_micros(self.epoch.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     fn next_birth(&self) -> Position {
@@ -212,6 +258,7 @@ impl Log for Memory {
         let now = store.clock.unix();
         let channel = Arc::clone(&append.channel);
         Call::Ready(store.with(&channel, |state| {
+            state.open(store.generation(), || store.next_epoch());
             let (appended, told) = state.append(append, now, &store.owners, || store.next_epoch());
             if let Some(hint) = told {
                 store.tell(&channel, &state.listeners, hint);
@@ -223,7 +270,10 @@ impl Log for Memory {
     fn read(&self, read: Read) -> Call<Page> {
         let store = &*self.store;
         let now = store.clock.unix();
-        let act = |state: &mut State| state.read(&read, now, &store.owners, || store.next_epoch());
+        let act = |state: &mut State| {
+            state.open(store.generation(), || store.next_epoch());
+            state.read(&read, now, &store.owners, || store.next_epoch())
+        };
         Call::Ready(store.with(&read.channel, act))
     }
 

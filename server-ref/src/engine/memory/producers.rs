@@ -4,12 +4,14 @@
 use super::{Appended, EngineError, NotAppended, REMEMBERED, Stamp, owners::Claim};
 use std::collections::{BTreeMap, VecDeque};
 
+#[derive(Clone)]
 pub(super) struct Producers {
     records: BTreeMap<Box<str>, Record>,
     /// When the first record may have expired.
     checked_at: i64,
 }
 
+#[derive(Clone)]
 struct Record {
     session: u64,
     last: u64,

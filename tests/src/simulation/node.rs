@@ -1,6 +1,6 @@
 //! A server node without sockets and tasks: its sessions, and the work that its host would carry out.
 
-use crate::{dice::Dice, engine::Shaky};
+use super::{dice::Dice, engine::Shaky};
 use homing_core::wire::{self, json};
 use homing_server::{
     Config,
@@ -58,6 +58,8 @@ struct Served {
 pub(crate) struct Host {
     pub(crate) node: Arc<Node>,
     pub(crate) engine: Arc<Shaky>,
+    /// The process stands still until then.
+    pub(crate) frozen_until: Millis,
     time: Arc<Time>,
     sessions: Vec<Served>,
     works: Vec<Work>,
@@ -66,8 +68,7 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(config: Config, store: &Memory, time: &Arc<Time>, dice: &mut Dice) -> Self {
         let engine = Arc::new(Shaky::new(store.node(), Dice::new(dice.number())));
-        let mut procedures = Procedures::default();
-        procedures.add("echo", async |_, data| Ok(data));
+        let procedures = Procedures::default();
         let node = Node::new(Parts {
             config,
             engine: Arc::clone(&engine) as Arc<dyn Engine>,
@@ -78,7 +79,14 @@ impl Host {
             metrics: Metrics::unread(),
         });
         engine.set_now(time.now());
-        Self { node, engine, time: Arc::clone(time), sessions: Vec::new(), works: Vec::new() }
+        Self {
+            node,
+            engine,
+            frozen_until: 0,
+            time: Arc::clone(time),
+            sessions: Vec::new(),
+            works: Vec::new(),
+        }
     }
 
     pub(crate) fn accept(&mut self, link: Link) {
@@ -103,9 +111,9 @@ impl Host {
         self.sessions.retain(|served| served.link != link);
     }
 
-    /// The process dies: nothing of it runs any more, not even its farewells.
+    /// The process dies: nothing of it runs any more, and its farewells reach nobody.
     pub(crate) fn die(self) {
-        std::mem::forget(self);
+        self.engine.die();
     }
 
     pub(crate) fn next_deadline(&self) -> Millis {

@@ -1,7 +1,7 @@
 //! The memory engine as a node sees it on a bad day: answers come late or never, hints get lost, and what was
 //! given up is carried out all the same, behind what was asked after it.
 
-use crate::dice::Dice;
+use super::dice::Dice;
 use homing_server::{
     clock::Millis,
     engine::{
@@ -12,16 +12,13 @@ use homing_server::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
 };
 use tokio::sync::oneshot;
 
 type Deed = Box<dyn FnOnce() + Send>;
 
-/// What happens to the answers of a node's engine, and to its hints.
+/// What happens to the answers of a node's engine.
 #[derive(Default)]
 struct Mood {
     dice: Dice,
@@ -36,6 +33,10 @@ struct Mood {
     breaks: u64,
     /// Appends wait for the next link until then.
     broken_until: Millis,
+    /// Nothing can be asked until then.
+    away_until: Millis,
+    /// The process is dead: whatever is left of it asks in vain.
+    is_dead: bool,
     /// What is carried out later, by time.
     deeds: BTreeMap<(Millis, u64), Deed>,
 }
@@ -44,24 +45,48 @@ struct Mood {
 pub(crate) struct Shaky {
     inner: Arc<Memory>,
     mood: Mutex<Mood>,
-    hints: Arc<Hints>,
+    ear: Mutex<Option<Arc<Ear>>>,
 }
 
-/// Whether hints are lost.
+/// The hints of a node on their way.
+struct Ear {
+    node: Arc<dyn Sink>,
+    hints: Mutex<Hints>,
+}
+
 #[derive(Default)]
 struct Hints {
-    lost: AtomicBool,
+    dice: Dice,
+    now: Millis,
+    lost: bool,
+    /// Most milliseconds that a hint takes.
+    late: u64,
+    made: u64,
+    waiting: BTreeMap<(Millis, u64), (Box<str>, Hint)>,
 }
 
-struct Ear {
-    hints: Arc<Hints>,
-    node: Arc<dyn Sink>,
+impl Ear {
+    fn lock(&self) -> MutexGuard<'_, Hints> {
+        self.hints.lock().expect("nobody panics with it")
+    }
 }
 
 impl Sink for Ear {
     fn handle_hint(&self, channel: &str, hint: Hint) {
-        if !self.hints.lost.load(Ordering::Relaxed) {
-            self.node.handle_hint(channel, hint);
+        let mut hints = self.lock();
+        if hints.lost {
+            return;
+        }
+        if hints.late == 0 {
+            drop(hints);
+            return self.node.handle_hint(channel, hint);
+        }
+        // Late, out of order, and now and then twice.
+        for _ in 0..=u64::from(hints.dice.chance(10)) {
+            hints.made += 1;
+            let most = hints.late;
+            let at = (hints.now + hints.dice.below(most + 1), hints.made);
+            hints.waiting.insert(at, (channel.into(), hint.clone()));
         }
     }
 
@@ -77,35 +102,70 @@ impl Sink for Ear {
 impl Shaky {
     pub(crate) fn new(inner: Memory, dice: Dice) -> Self {
         let mood = Mutex::new(Mood { dice, ..Mood::default() });
-        Self { inner: Arc::new(inner), mood, hints: Arc::default() }
+        Self { inner: Arc::new(inner), mood, ear: Mutex::default() }
     }
 
-    /// Of a hundred calls so many are answered late, and so many never.
-    pub(crate) fn set_mood(&self, slow: u64, lost: u64) {
-        let mut mood = self.mood.lock().expect("nobody panics with it");
-        (mood.slow, mood.lost) = (slow, lost);
+    fn mood(&self) -> MutexGuard<'_, Mood> {
+        self.mood.lock().expect("nobody panics with it")
     }
 
-    /// Of a hundred appends so many take the link to the store down: nobody knows what became of them, and
-    /// those behind them wait for the next link.
-    pub(crate) fn set_breaks(&self, breaks: u64) {
-        self.mood.lock().expect("nobody panics with it").breaks = breaks;
+    fn ear(&self) -> Option<Arc<Ear>> {
+        self.ear.lock().expect("nobody panics with it").clone()
     }
 
-    pub(crate) fn lose_hints(&self, lost: bool) {
-        self.hints.lost.store(lost, Ordering::Relaxed);
+    /// Of a hundred calls so many are answered late, and so many never; so many appends take the link to the
+    /// store down: nobody knows what became of them, and those behind them wait for the next link.
+    pub(crate) fn set_mood(&self, slow: u64, lost: u64, breaks: u64) {
+        let mut mood = self.mood();
+        (mood.slow, mood.lost, mood.breaks) = (slow, lost, breaks);
+    }
+
+    /// Hints are lost, or late. Where they come again the node is told that some may be missing.
+    pub(crate) fn set_hints(&self, lost: bool, late: u64) {
+        let Some(ear) = self.ear() else { return };
+        let mut hints = ear.lock();
+        let was_lost = std::mem::replace(&mut hints.lost, lost);
+        hints.late = late;
+        drop(hints);
+        if was_lost && !lost {
+            ear.handle_doubt(Doubt::All);
+        }
+    }
+
+    /// The store cannot be asked until then.
+    pub(crate) fn go_away(&self, until: Millis) {
+        let mut mood = self.mood();
+        mood.away_until = mood.away_until.max(until);
+    }
+
+    /// The store is another one: what was asked of the former is lost, and so are hints.
+    pub(crate) fn lose_store(&self, until: Millis) {
+        self.go_away(until);
+        self.mood().deeds.clear();
+        let Some(ear) = self.ear() else { return };
+        ear.lock().waiting.clear();
+        ear.handle_doubt(Doubt::All);
+    }
+
+    pub(crate) fn die(&self) {
+        self.mood().is_dead = true;
+        self.mood().late.clear();
+        if let Some(ear) = self.ear.lock().expect("nobody panics with it").take() {
+            ear.lock().lost = true;
+        }
     }
 
     /// When the next late answer arrives.
     pub(crate) fn next(&self) -> Option<Millis> {
-        let mood = self.mood.lock().expect("nobody panics with it");
+        let hints = self.ear().and_then(|ear| ear.lock().waiting.keys().next().map(|(at, _)| *at));
+        let mood = self.mood();
         let next = [mood.late.keys().next(), mood.deeds.keys().next()];
-        next.into_iter().flatten().map(|(at, _)| *at).min()
+        next.into_iter().flatten().map(|(at, _)| *at).chain(hints).min()
     }
 
     /// Lets answers arrive, and what is overdue happen.
     pub(crate) fn set_now(&self, now: Millis) {
-        let mut mood = self.mood.lock().expect("nobody panics with it");
+        let mut mood = self.mood();
         mood.now = now;
         let mut due = Vec::new();
         while let Some(first) = mood.deeds.first_entry().filter(|first| first.key().0 <= now) {
@@ -113,14 +173,37 @@ impl Shaky {
         }
         drop(mood);
         due.into_iter().for_each(|deed| deed());
-        let mut mood = self.mood.lock().expect("nobody panics with it");
+        let mut mood = self.mood();
         while let Some(first) = mood.late.first_entry().filter(|first| first.key().0 <= now) {
             let _ = first.remove().send(());
         }
+        drop(mood);
+        let Some(ear) = self.ear() else { return };
+        ear.lock().now = now;
+        loop {
+            let mut hints = ear.lock();
+            let Some(first) = hints.waiting.first_entry().filter(|first| first.key().0 <= now) else {
+                return;
+            };
+            let (channel, hint) = first.remove();
+            drop(hints);
+            ear.node.handle_hint(&channel, hint);
+        }
     }
 
-    fn answer<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
-        let mut mood = self.mood.lock().expect("nobody panics with it");
+    /// Asks the store, unless it is away.
+    fn ask<T: Send + 'static>(&self, call: impl FnOnce(&Memory) -> Call<T>) -> Call<T> {
+        {
+            let mood = self.mood();
+            if mood.is_dead {
+                return Call::Pending(Box::pin(std::future::pending()));
+            }
+            if mood.away_until > mood.now {
+                return Call::Ready(Err(EngineError::Away { retry_after: 100 }));
+            }
+        }
+        let call = call(&self.inner);
+        let mut mood = self.mood();
         let roll = mood.dice.below(100);
         let (slow, lost) = (mood.slow, mood.lost);
         if roll >= slow + lost {
@@ -144,12 +227,13 @@ impl Shaky {
 
 impl Log for Shaky {
     fn append(&self, append: Append) -> Call<Result<Appended, NotAppended>> {
-        let mut mood = self.mood.lock().expect("nobody panics with it");
+        let mut mood = self.mood();
         let was_broken = mood.broken_until > mood.now;
         let breaks = mood.breaks;
-        if !was_broken && (breaks == 0 || mood.dice.below(100) >= breaks) {
+        let breaks = !mood.is_dead && (was_broken || breaks > 0 && mood.dice.below(100) < breaks);
+        if !breaks || mood.away_until > mood.now {
             drop(mood);
-            return self.answer(self.inner.append(append));
+            return self.ask(|inner| inner.append(append));
         }
         let (sender, receiver) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
@@ -180,49 +264,52 @@ impl Log for Shaky {
         }))
     }
     fn read(&self, read: Read) -> Call<Page> {
-        self.answer(self.inner.read(read))
+        self.ask(|inner| inner.read(read))
     }
     fn clear(&self, channel: Channel) -> Call<()> {
-        self.answer(self.inner.clear(channel))
+        self.ask(|inner| inner.clear(channel))
     }
 }
 
 impl Map for Shaky {
     fn join(&self, join: Join) -> Call<Joined> {
-        self.answer(self.inner.join(join))
+        self.ask(|inner| inner.join(join))
     }
     fn renew(&self, renewals: Vec<Renewal>) -> Call<Vec<Renewed>> {
-        self.answer(self.inner.renew(renewals))
+        self.ask(|inner| inner.renew(renewals))
     }
     fn leave(&self, leave: Leave) -> Call<Left> {
-        self.answer(self.inner.leave(leave))
+        self.ask(|inner| inner.leave(leave))
     }
     fn snapshot(&self, part: Part, channel: Channel, limit: u32) -> Call<Snapshot> {
-        self.answer(self.inner.snapshot(part, channel, limit))
+        self.ask(|inner| inner.snapshot(part, channel, limit))
     }
     fn stats(&self, part: Part, channel: Channel) -> Call<Stats> {
-        self.answer(self.inner.stats(part, channel))
+        self.ask(|inner| inner.stats(part, channel))
     }
     fn reap(&self, limit: u32) -> Call<Reaped> {
-        self.answer(self.inner.reap(limit))
+        self.ask(|inner| inner.reap(limit))
     }
 }
 
 impl PubSub for Shaky {
     fn attach(&self, node: Arc<dyn Sink>) {
-        self.inner.attach(Arc::new(Ear { hints: Arc::clone(&self.hints), node }));
+        let dice = Dice::new(self.mood().dice.number());
+        let ear = Arc::new(Ear { node, hints: Mutex::new(Hints { dice, ..Hints::default() }) });
+        *self.ear.lock().expect("nobody panics with it") = Some(Arc::clone(&ear));
+        self.inner.attach(ear);
     }
     fn subscribe(&self, channel: Channel) -> Call<()> {
-        self.answer(self.inner.subscribe(channel))
+        self.ask(|inner| inner.subscribe(channel))
     }
     fn unsubscribe(&self, channel: Channel) -> Call<()> {
-        self.answer(self.inner.unsubscribe(channel))
+        self.ask(|inner| inner.unsubscribe(channel))
     }
     fn announce(&self, channel: Channel, hint: Hint) -> Call<()> {
-        self.answer(self.inner.announce(channel, hint))
+        self.ask(|inner| inner.announce(channel, hint))
     }
     fn control(&self, message: bytes::Bytes) -> Call<()> {
-        self.answer(self.inner.control(message))
+        self.ask(|inner| inner.control(message))
     }
 }
 

@@ -19,6 +19,10 @@ impl Dice {
         (self.number() >> 16) % most.max(1)
     }
 
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
     pub(crate) fn index(&mut self, most: usize) -> usize {
         usize::try_from(self.below(most as u64)).expect("it is below a usize")
     }
