@@ -326,7 +326,7 @@ impl RealtimeClient {
         self.join_server_side(&result.subs);
         self.join_all();
         self.flush_calls();
-        self.outbox_online();
+        self.flush_outbox();
     }
 
     fn on_greeting_refused(&mut self, reply: &wire::ErrorReply<'_>) {

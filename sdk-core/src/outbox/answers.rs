@@ -33,14 +33,14 @@ impl RealtimeClient {
     }
 
     fn on_acked(&mut self, id: EntryId, key: LaneId, result: &PublishResult<'_>) {
-        let now = self.now;
+        let now = self.server_clock();
         let number = self.outbox.entries.get(id).map_or(0, |entry| entry.number);
         let position = (result.offset > 0).then(|| Position::new(&result.epoch, result.offset));
         if let Some(lane) = self.outbox.lanes.get_mut(key)
             && number > 0
         {
             lane.acked = lane.acked.max(number);
-            lane.last_ack = Some(now);
+            lane.last_ack = now;
             lane.failures = 0;
             lane.is_known = true;
             lane.renumber = lane.renumber.map(|expected| expected.max(number + 1));
@@ -48,7 +48,7 @@ impl RealtimeClient {
                 lane.remember(number, position.clone());
             }
             if let Some(producer) = self.outbox.producers.get(lane.producer) {
-                self.storage.push(records::lane(&producer.id, &lane.channel, lane.acked));
+                self.storage.push(records::lane(&producer.id, &lane.channel, lane.acked, now));
             }
         }
         let (time, duplicate) = (result.time, result.duplicate);
@@ -66,7 +66,9 @@ impl RealtimeClient {
         }
         let doubtful = self.outbox.entries.get(id).is_some_and(|entry| entry.is_doubtful(conn));
         if number == 0 {
-            return self.on_unnumbered_refused(id, key, reply, error);
+            // What failed inside the server may be there, and without a number nobody can ask.
+            let unknown = error.code == ErrorCode::Internal;
+            return self.park(id, if unknown { Error::new(ErrorCode::OutcomeUnknown) } else { error });
         }
         let expected = match error.code {
             ErrorCode::Fenced => return self.on_fenced(producer),
@@ -107,22 +109,6 @@ impl RealtimeClient {
         self.tell_state(id);
     }
 
-    /// Without a number nobody can ask again: what failed inside the server may be there.
-    fn on_unnumbered_refused(&mut self, id: EntryId, key: LaneId, reply: &ErrorReply<'_>, error: Error) {
-        let may_be_there = error.code == ErrorCode::Internal && !self.config.resends;
-        if may_be_there {
-            return self.park(id, Error::new(ErrorCode::OutcomeUnknown));
-        }
-        if !error.retryable {
-            return self.park(id, error);
-        }
-        if let Some(entry) = self.outbox.entries.get_mut(id) {
-            (entry.first_sent, entry.first_conn) = (0, None);
-        }
-        self.pause(key, backoff::wish(reply.retry_after));
-        self.tell_state(id);
-    }
-
     /// A number that is taken tells that the storage has gone back: of what came out of it nothing is certain.
     fn doubt(&mut self, key: LaneId) {
         let Some(lane) = self.outbox.lanes.get(key) else { return };
@@ -156,10 +142,9 @@ impl RealtimeClient {
 
     /// A server that expects a number which it has acked before has lost what it acked.
     fn tell_lost(&mut self, key: LaneId, expected: u64) {
-        let window = self.link.live().and_then(|live| live.dedupe_window).unwrap_or_default();
-        let now = self.now;
+        let trusted = self.trusted_since();
         let Some(lane) = self.outbox.lanes.get_mut(key).filter(|lane| expected <= lane.acked) else { return };
-        let recent = lane.last_ack.is_none_or(|at| now.since(at) < window);
+        let recent = trusted.is_some_and(|since| lane.last_ack > since);
         let count = lane.acked - expected + 1;
         let mut lost = lane.acks.iter().filter(|(number, _)| *number >= expected);
         let from = lost.clone().next().map(|(_, position)| position.clone());

@@ -37,29 +37,12 @@ impl RealtimeClient {
         }
     }
 
-    /// A connection has begun: what cannot be asked about any more is given up first.
-    pub(crate) fn outbox_online(&mut self) {
-        let Some(conn) = self.outbox_link() else { return };
-        let Phase::Online(live) = &self.link.phase else { return };
-        let doubtful = match live.dedupe_window {
-            Some(window) => {
-                let window = signed_millis(window);
-                let margin = WINDOW_MARGIN_MILLIS.min(window / 10);
-                Some(self.server_clock().saturating_sub(window - margin))
-            }
-            None => (!self.config.resends).then_some(i64::MAX),
-        };
-        if let Some(before) = doubtful {
-            let lost = self.outbox.entries.keys_where(&mut |entry| {
-                entry.was_sent_before(conn)
-                    && entry.first_sent <= before
-                    && !matches!(entry.stage, Stage::Parked(_))
-            });
-            for entry in lost {
-                self.park(entry, Error::new(ErrorCode::OutcomeUnknown));
-            }
-        }
-        self.flush_outbox();
+    /// Whose last use lies behind this, the server's Unix milliseconds, the server still knows; `None`: it knows
+    /// nobody.
+    pub(super) fn trusted_since(&self) -> Option<i64> {
+        let Phase::Online(live) = &self.link.phase else { return None };
+        let window = signed_millis(live.dedupe_window?);
+        Some(self.server_clock().saturating_sub(window - WINDOW_MARGIN_MILLIS.min(window / 10)))
     }
 
     /// The connection is gone: what was under way is asked about on the next one, in the same order and under
@@ -88,6 +71,7 @@ impl RealtimeClient {
         let window = live.in_flight.clamp(1, MAX_BUSY_LANE);
         let most = live.max_message_bytes;
         let server_clock = self.server_clock();
+        let forgotten = self.trusted_since().or((!self.config.resends).then_some(i64::MAX));
         let outbox = &mut self.outbox;
         let Some(lane) = outbox.lanes.get_mut(id) else { return };
         if self.channels.is_joining(&lane.channel) || lane.pause.is_some() {
@@ -119,7 +103,8 @@ impl RealtimeClient {
         let oldest =
             lane.queue.first().and_then(|entry| outbox.entries.get(*entry)).map(|entry| entry.number);
         let last = oldest.filter(|oldest| *oldest > 0).unwrap_or(lane.next) + window as u64;
-        let (mut ready, mut too_large): (Vec<EntryId>, Vec<EntryId>) = Default::default();
+        let (mut ready, mut too_large, mut unknown): (Vec<EntryId>, Vec<EntryId>, Vec<EntryId>) =
+            Default::default();
         while lane.busy + lane.unsaved < window && outbox.busy < MAX_BUSY {
             let Some(next) = lane.queue.get(lane.busy).copied() else { break };
             let Some(entry) = outbox.entries.get_mut(next) else { break };
@@ -127,6 +112,12 @@ impl RealtimeClient {
             if entry.data.len() > most && !entry.was_sent() {
                 lane.remove(next);
                 too_large.push(next);
+                continue;
+            }
+            // It may be there, and nobody would know it again.
+            if entry.was_sent_before(conn) && forgotten.is_some_and(|before| entry.first_sent <= before) {
+                lane.remove(next);
+                unknown.push(next);
                 continue;
             }
             let number = if entry.number == 0 { lane.next } else { entry.number };
@@ -168,13 +159,21 @@ impl RealtimeClient {
                 ready.push(next);
             }
         }
+        for entry in ready {
+            self.transmit(entry);
+        }
+        if too_large.is_empty() && unknown.is_empty() {
+            return;
+        }
         for entry in too_large {
             let bytes = self.outbox.entries.get(entry).map_or(0, |entry| entry.data.len());
             self.park(entry, Error::exceeded(ErrorCode::MessageTooLarge, bytes, most));
         }
-        for entry in ready {
-            self.transmit(entry);
+        for entry in unknown {
+            self.park(entry, Error::new(ErrorCode::OutcomeUnknown));
         }
+        // Others may have waited for these.
+        self.flush_outbox();
     }
 
     /// Hands an armed entry to the socket. A lost connection disarms, so this one is the connection that the

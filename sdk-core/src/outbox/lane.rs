@@ -26,7 +26,8 @@ pub(crate) struct Lane {
     /// Whether the server has had a record of this producer: without one nothing behind the first message can
     /// be there.
     pub(crate) is_known: bool,
-    pub(crate) last_ack: Option<Instant>,
+    /// When that was, the server's Unix milliseconds.
+    pub(crate) last_ack: i64,
     /// Numbers and places of the last acked messages.
     pub(crate) acks: Vec<(u64, Position)>,
     /// The server expects this number: once nothing is under way, what is left is numbered from it.
@@ -47,7 +48,7 @@ impl Lane {
             next: 1,
             acked: 0,
             is_known: false,
-            last_ack: None,
+            last_ack: 0,
             acks: Vec::new(),
             renumber: None,
             pause: None,

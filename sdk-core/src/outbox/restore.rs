@@ -55,6 +55,7 @@ impl RealtimeClient {
                     let key = self.outbox.add_lane(producer, channel);
                     if let Some(known) = self.outbox.lanes.get_mut(key) {
                         known.acked = values.acked;
+                        known.last_ack = values.sent;
                         known.next = values.acked + 1;
                         known.is_known = values.acked > 0;
                     }

@@ -35,7 +35,8 @@ pub(crate) struct Values<'a> {
     /// When the app published it, Unix milliseconds of this machine.
     pub(crate) queued: i64,
     pub(crate) number: u64,
-    /// When it was first handed to a socket, Unix milliseconds of the server; 0: never.
+    /// When it was first handed to a socket, Unix milliseconds of the server; 0: never. Of a lane: when that
+    /// number was acked.
     pub(crate) sent: i64,
     /// Why it waits for the app; 0: it is not parked.
     pub(crate) code: u32,
@@ -137,8 +138,8 @@ pub(crate) fn producer_key(id: &str) -> Box<str> {
     key(&["p", id])
 }
 
-pub(crate) fn lane(producer: &str, channel: &str, acked: u64) -> StorageOp {
-    put(lane_key(producer, channel), &Values { acked, ..Values::default() })
+pub(crate) fn lane(producer: &str, channel: &str, acked: u64, sent: i64) -> StorageOp {
+    put(lane_key(producer, channel), &Values { acked, sent, ..Values::default() })
 }
 
 pub(crate) fn lane_key(producer: &str, channel: &str) -> Box<str> {

@@ -226,7 +226,12 @@ impl Session {
             pong: ping > 0 && config.client.pong_timeout.millis() > 0,
             session: self.secret.as_deref().unwrap_or_default().into(),
             node: self.node.id().into(),
-            time: if config.client.connect_include_server_time { self.node.clock.unix() } else { 0 },
+            // Producers count the dedupe window on this clock, not on theirs.
+            time: if config.client.connect_include_server_time || window > 0 {
+                self.node.clock.unix()
+            } else {
+                0
+            },
             homing: Some(Extras {
                 version: 1,
                 capabilities: offered.map(|name| (*name).into()).collect(),

@@ -8,8 +8,8 @@ use super::{
     truth::{Fate, Truth},
 };
 use homing_core::{
-    ChannelKey, Config, ConnectionState, Duration, EntryState, ErrorCode, Event, Input, Instant,
-    OutboxLimits, Position, RealtimeClient, RequestId, Response, SubscribeOptions,
+    ChannelEvent, ChannelKey, Config, ConnectionState, Duration, EntryState, ErrorCode, Event, Input,
+    Instant, OutboxLimits, Position, RealtimeClient, RequestId, Response, SubscribeOptions,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,12 +221,15 @@ impl Client {
         match event {
             Event::Channel { channel, event } => {
                 let Some(reader) = self.readers.get_mut(channel) else { return };
-                if let Some(position) = reader.take(now, event, truth)
-                    && reader.is_durable
-                {
-                    self.handler_free_at = self.handler_free_at.max(now) + handler;
-                    reader.handled.push_back((self.handler_free_at, position));
+                let Some(position) = reader.take(now, event, truth).filter(|_| reader.is_durable) else {
+                    return;
+                };
+                if matches!(event, ChannelEvent::Subscribed(_)) {
+                    // Where it begins there is nothing to process.
+                    return self.processed.entry(reader.channel).or_default().push(position);
                 }
+                self.handler_free_at = self.handler_free_at.max(now) + handler;
+                reader.handled.push_back((self.handler_free_at, position));
             }
             Event::Connection(ConnectionState::Disconnected { reason }) => {
                 assert!(self.paused, "{} gives up: {reason:?}", name(self.number));

@@ -86,7 +86,11 @@ impl Reader {
         let (epoch, _) = self.at.expect("it has begun");
         let seen = truth.view(self.channel, epoch).get(..place).map(<[usize]>::to_vec);
         let kept = truth.view(self.channel, later).get(..place).map(<[usize]>::to_vec);
-        assert!(seen.is_some() && seen == kept, "{} goes on in an epoch that lacks what was seen", self.who());
+        assert!(
+            seen.is_some() && seen == kept,
+            "{} goes on in an epoch that lacks what was seen",
+            self.who()
+        );
     }
 
     fn subscribed(&mut self, now: u64, subscribed: &Subscribed, truth: &mut Truth) -> Option<Position> {
@@ -126,7 +130,9 @@ impl Reader {
             format!("{who} is told that {} to {} will not come ({reason})", gap.from.offset, gap.to.offset)
         });
         let (epoch, offset) = self.at.expect("a position before the first gap");
-        assert_eq!(gap.from.offset, offset + 1, "{who}: a gap begins elsewhere");
+        // What was seen and lost since is told to be lost, too.
+        let is_lost = gap.reason == GapReason::EpochChanged && (1..=offset).contains(&gap.from.offset);
+        assert!(is_lost || gap.from.offset == offset + 1, "{who}: a gap begins elsewhere: {gap:?}");
         let from = micros(&gap.from);
         if from != epoch {
             self.survives(offset, from, truth);
@@ -137,6 +143,9 @@ impl Reader {
             GapReason::EpochChanged => {
                 trace::trouble("a gap between epochs");
                 assert!(to != from && truth.excuses.losses > 0, "{who}: nothing was lost: {gap:?}");
+                if is_lost {
+                    self.survives(gap.from.offset - 1, to, truth);
+                }
             }
             GapReason::Retention => {
                 trace::trouble("a gap of retention");

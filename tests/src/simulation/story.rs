@@ -231,7 +231,7 @@ impl World {
             let waits = self.clients[client].calls.values().any(|call| *call == at);
             let message = &mut self.truth.messages[at];
             message.was_discarded = true;
-            if !waits && message.fate.is_none() {
+            if !waits && message.fate.is_none() && !found.was_sent {
                 message.taken_back = true;
                 let is_there = message.is_there && !message.is_doubtful;
                 assert!(!is_there, "{} is taken back, and in the log", message.name);

@@ -263,6 +263,7 @@ impl Truth {
                 assert!(!there, "{name} is in the log, and its app is told that it failed: {error}");
                 let allowed = match error.code {
                     ErrorCode::MessageTooLarge | ErrorCode::LimitExceeded => message.is_long && excuses.picky,
+                    ErrorCode::TooManyRequests => excuses.knows_nobody,
                     ErrorCode::Cancelled | ErrorCode::OutboxExpired | ErrorCode::Closed => true,
                     _ => false,
                 };

@@ -119,10 +119,7 @@ impl World {
             now: 0,
             dice: Dice::new(plan.seed ^ 0x51),
             clients: people.clone().map(|number| Client::new(number, setup)).collect(),
-            disks: people
-                .clone()
-                .map(|number| Disk::new(setup.people[number].disk))
-                .collect(),
+            disks: people.clone().map(|number| Disk::new(setup.people[number].disk)).collect(),
             hosts: Vec::new(),
             truth: Truth::new(excuses),
             store,
@@ -536,6 +533,7 @@ impl World {
                 since: None,
                 limit: 0,
                 reverse: false,
+                heard: false,
                 meta_ttl: 3_600_000,
             };
             if !CHANNELS[channel].starts_with("flash:")
