@@ -150,7 +150,9 @@ impl RealtimeClient {
         let max_held = self.config.max_held;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let offset = publication.offset;
-        if channel.reached(offset).is_some_and(|reached| offset <= reached) {
+        // Where it is open in which epoch the reader stands, its place says nothing about a live message.
+        let is_open = matches!(&channel.state, State::Repairing(repair) if repair.later.is_some());
+        if !is_open && channel.reached(offset).is_some_and(|reached| offset <= reached) {
             return;
         }
         if let State::Repairing(repair) = &mut channel.state {

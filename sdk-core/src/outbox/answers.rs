@@ -33,14 +33,14 @@ impl RealtimeClient {
     }
 
     fn on_acked(&mut self, id: EntryId, key: LaneId, result: &PublishResult<'_>) {
-        let now = self.server_clock();
         let number = self.outbox.entries.get(id).map_or(0, |entry| entry.number);
         let position = (result.offset > 0).then(|| Position::new(&result.epoch, result.offset));
         if let Some(lane) = self.outbox.lanes.get_mut(key)
             && number > 0
         {
             lane.acked = lane.acked.max(number);
-            lane.last_ack = now;
+            lane.last_ack = result.time;
+            lane.in_step = true;
             lane.failures = 0;
             lane.is_known = true;
             lane.renumber = lane.renumber.map(|expected| expected.max(number + 1));
@@ -48,7 +48,7 @@ impl RealtimeClient {
                 lane.remember(number, position.clone());
             }
             if let Some(producer) = self.outbox.producers.get(lane.producer) {
-                self.storage.push(records::lane(&producer.id, &lane.channel, lane.acked, now));
+                self.storage.push(records::lane(&producer.id, &lane.channel, lane.acked, result.time));
             }
         }
         let (time, duplicate) = (result.time, result.duplicate);
@@ -60,6 +60,7 @@ impl RealtimeClient {
         let error = Error::from_wire(reply);
         let Some((entry, lane)) = self.outbox.lane_with(id) else { return };
         let (number, producer) = (entry.number, lane.producer);
+        lane.in_step |= !error.retryable;
         let is_known = lane.is_known;
         if error.code == ErrorCode::NumberTaken {
             self.doubt(key);
@@ -150,6 +151,9 @@ impl RealtimeClient {
         let from = lost.clone().next().map(|(_, position)| position.clone());
         let to = lost.next_back().map(|(_, position)| position.clone());
         lane.acked = expected - 1;
+        if let Some(producer) = self.outbox.producers.get(lane.producer) {
+            self.storage.push(records::lane(&producer.id, &lane.channel, lane.acked, lane.last_ack));
+        }
         lane.acks.retain(|(number, _)| *number < expected);
         if recent {
             let channel = lane.channel.clone();

@@ -105,7 +105,8 @@ impl RealtimeClient {
         let last = oldest.filter(|oldest| *oldest > 0).unwrap_or(lane.next) + window as u64;
         let (mut ready, mut too_large, mut unknown): (Vec<EntryId>, Vec<EntryId>, Vec<EntryId>) =
             Default::default();
-        while lane.busy + lane.unsaved < window && outbox.busy < MAX_BUSY {
+        while lane.busy + lane.unsaved < window && (lane.in_step || lane.busy == 0) && outbox.busy < MAX_BUSY
+        {
             let Some(next) = lane.queue.get(lane.busy).copied() else { break };
             let Some(entry) = outbox.entries.get_mut(next) else { break };
             // It was accepted before the server told its limit: refused alone.
@@ -117,6 +118,7 @@ impl RealtimeClient {
             // It may be there, and nobody would know it again.
             if entry.was_sent_before(conn) && forgotten.is_some_and(|before| entry.first_sent <= before) {
                 lane.remove(next);
+                lane.in_step = !numbered;
                 unknown.push(next);
                 continue;
             }

@@ -26,7 +26,10 @@ pub(crate) struct Lane {
     /// Whether the server has had a record of this producer: without one nothing behind the first message can
     /// be there.
     pub(crate) is_known: bool,
-    /// When that was, the server's Unix milliseconds.
+    /// Whether the next number is the one that the server expects. Where it may not be, one message goes alone:
+    /// another one behind it could have the right number by chance, and overtake it.
+    pub(crate) in_step: bool,
+    /// When the last ack came about, the server's Unix milliseconds.
     pub(crate) last_ack: i64,
     /// Numbers and places of the last acked messages.
     pub(crate) acks: Vec<(u64, Position)>,
@@ -48,6 +51,7 @@ impl Lane {
             next: 1,
             acked: 0,
             is_known: false,
+            in_step: true,
             last_ack: 0,
             acks: Vec::new(),
             renumber: None,

@@ -56,6 +56,7 @@ impl RealtimeClient {
                     if let Some(known) = self.outbox.lanes.get_mut(key) {
                         known.acked = values.acked;
                         known.last_ack = values.sent;
+                        known.in_step = false;
                         known.next = values.acked + 1;
                         known.is_known = values.acked > 0;
                     }
@@ -87,6 +88,7 @@ impl RealtimeClient {
         };
         let lane = self.outbox.add_lane(producer, &record.channel);
         if let Some(lane) = self.outbox.lanes.get_mut(lane) {
+            lane.in_step = false;
             lane.next = lane.next.max(record.number + 1);
         }
         if let Some(producer) = self.outbox.producers.get_mut(producer) {

@@ -147,10 +147,11 @@ codes! {
 }
 
 /// Whether a WebSocket close code tells the client not to come back. 1009 (message too large) does too: the
-/// same message would be sent again.
+/// same message would be sent again. 3502 (nothing was said for too long) does not: a machine that slept while it
+/// connected finds it when it wakes.
 #[must_use]
 pub const fn closes_for_good(code: u32) -> bool {
-    matches!(code, 3500..=3999 | 4500..=4999 | 1009)
+    matches!(code, 3500..=3501 | 3503..=3999 | 4500..=4999 | 1009)
 }
 
 /// Whether an unsubscribe code tells the client to subscribe again.
@@ -170,7 +171,8 @@ mod tests {
         }
         for code in DisconnectCode::ALL {
             assert_eq!(DisconnectCode::from_code(code.code()), Some(*code));
-            assert_eq!(closes_for_good(code.code()), code.code() >= 3500);
+            let is_stale = *code == DisconnectCode::Stale;
+            assert_eq!(closes_for_good(code.code()), code.code() >= 3500 && !is_stale);
         }
         for code in UnsubscribeCode::ALL {
             assert_eq!(resubscribes(code.code()), code.code() >= 2500);

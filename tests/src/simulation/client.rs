@@ -27,6 +27,7 @@ pub(crate) struct Client {
     born: u64,
     /// Whose storage it uses.
     pub(crate) disk: usize,
+    is_shared: bool,
     reads_durably: bool,
     pub(crate) said: u32,
     /// Messages whose calls are open, by request.
@@ -75,6 +76,7 @@ impl Client {
             life: 0,
             born: 0,
             disk,
+            is_shared,
             reads_durably: person.durable && !is_shared,
             person,
             said: 0,
@@ -110,7 +112,9 @@ impl Client {
     }
 
     pub(crate) fn line(&self) -> (usize, u32) {
-        (self.number, if self.person.durable { 0 } else { self.life })
+        // Where instances share a storage, one may still send what another has left while that one goes on.
+        let is_one_line = self.person.durable && !self.is_shared;
+        (self.number, if is_one_line { 0 } else { self.life })
     }
 
     pub(crate) fn instant(&self, now: u64) -> Instant {
@@ -380,7 +384,7 @@ impl Client {
 
     /// In a quiet world the storage has the position that the app has come to.
     pub(crate) fn check_positions(&self, disk: &Disk) {
-        if self.in_memory || disk.fails {
+        if self.in_memory || disk.fails || disk.went_back {
             return;
         }
         for reader in self.readers.values().filter(|reader| reader.is_durable) {

@@ -16,6 +16,8 @@ pub(crate) struct Disk {
     /// Who has opened it and lives.
     pub(crate) open: Vec<Owner>,
     pending: BTreeMap<Owner, (WriteId, Vec<StorageOp>)>,
+    /// Who waits for an answer.
+    asked: BTreeMap<Owner, WriteId>,
     /// Most milliseconds that an answer takes.
     pub(crate) slow: u64,
     pub(crate) fails: bool,
@@ -79,12 +81,16 @@ impl Disk {
             }
         }
         self.pending.insert(owner, (write, ops));
+        self.asked.insert(owner, write);
         if at_once {
             self.apply(owner);
         }
     }
 
     pub(crate) fn written(&mut self, owner: Owner, write: WriteId) -> Result<(), Box<str>> {
+        if self.asked.get(&owner) == Some(&write) {
+            self.asked.remove(&owner);
+        }
         let is_last = self.pending.get(&owner).is_some_and(|(pending, _)| *pending == write);
         if self.fails {
             if is_last {
@@ -146,7 +152,7 @@ impl Disk {
     }
 
     pub(crate) fn has_work(&self, owner: Owner) -> bool {
-        self.pending.contains_key(&owner)
+        self.asked.contains_key(&owner)
     }
 
     /// The kept position of a channel.

@@ -163,8 +163,8 @@ impl Shaky {
         next.into_iter().flatten().map(|(at, _)| *at).chain(hints).min()
     }
 
-    /// Lets answers arrive, and what is overdue happen.
-    pub(crate) fn set_now(&self, now: Millis) {
+    /// What is on its way in the store happens, whatever its node does meanwhile.
+    pub(crate) fn set_store_now(&self, now: Millis) {
         let mut mood = self.mood();
         mood.now = now;
         let mut due = Vec::new();
@@ -173,6 +173,16 @@ impl Shaky {
         }
         drop(mood);
         due.into_iter().for_each(|deed| deed());
+    }
+
+    /// When the next of it does.
+    pub(crate) fn next_in_store(&self) -> Option<Millis> {
+        self.mood().deeds.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Lets answers arrive, and what is overdue happen.
+    pub(crate) fn set_now(&self, now: Millis) {
+        self.set_store_now(now);
         let mut mood = self.mood();
         while let Some(first) = mood.late.first_entry().filter(|first| first.key().0 <= now) {
             let _ = first.remove().send(());

@@ -116,7 +116,10 @@ impl Host {
         self.engine.die();
     }
 
-    pub(crate) fn next_deadline(&self) -> Millis {
+    pub(crate) fn next_deadline(&self, now: Millis) -> Millis {
+        if self.frozen_until > now {
+            return self.frozen_until.min(self.engine.next_in_store().unwrap_or(Millis::MAX));
+        }
         let sessions = self.sessions.iter().filter_map(|served| served.session.poll_timeout());
         let answers = self.engine.next().into_iter();
         sessions.chain(answers).min().unwrap_or(Millis::MAX).min(self.node.poll_timeout())

@@ -115,6 +115,7 @@ impl Plan {
         let mut steps = Vec::new();
         for _ in 0..20 + dice.below(50) {
             let pause = match dice.below(20) {
+                0 if setup.window == 60 => dice.below(120_000),
                 0 => dice.below(30_000),
                 1..=5 => dice.below(4_000),
                 6..=9 => 0,
@@ -164,7 +165,8 @@ impl Setup {
             spread: if dice.chance(30) { 400 } else { 60 },
             window: match dice.below(20) {
                 0 => 0,
-                1..=3 => 20,
+                // Longer than any frame is on its way.
+                1..=3 => 60,
                 _ => 48 * 3600,
             },
             picky: dice.chance(40),
@@ -213,8 +215,10 @@ impl Kinds {
         let millis = match dice.below(4) {
             0 => dice.below(300),
             1 | 2 => dice.below(4_000),
+            _ if setup.window == 60 && dice.chance(30) => dice.below(100_000),
             _ => dice.below(30_000),
         };
+        let short = millis.min(30_000);
         match self.0[dice.index(self.0.len())] {
             0 => Step::Cut { client, how },
             1 | 2 => Step::CutSoon { client, how, parcels: dice.below(12) },
@@ -237,7 +241,7 @@ impl Kinds {
             16 => Step::DiskFails { client, fails: dice.chance(50) },
             17 if dice.chance(50) => Step::Kill { node },
             17 => Step::Start { node },
-            18 => Step::Freeze { node, millis },
+            18 => Step::Freeze { node, millis: short },
             19 if dice.chance(30) => Step::Kick { node, client },
             19 => Step::Engine { node, slow: dice.below(60), lost: dice.below(8), breaks: 0 },
             20 if dice.chance(30) => Step::Away { node, millis },

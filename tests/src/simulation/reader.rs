@@ -143,7 +143,7 @@ impl Reader {
             GapReason::EpochChanged => {
                 trace::trouble("a gap between epochs");
                 assert!(to != from && truth.excuses.losses > 0, "{who}: nothing was lost: {gap:?}");
-                if is_lost {
+                if is_lost && gap.to.offset > 0 {
                     self.survives(gap.from.offset - 1, to, truth);
                 }
             }

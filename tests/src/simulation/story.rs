@@ -77,9 +77,9 @@ impl World {
             }
             Step::Unreachable { client, millis } => self.clients[client].unreachable = now + millis,
             Step::Sleep { client, millis } => {
-                self.clients[client].asleep = now + millis;
+                self.clients[client].asleep = self.clients[client].asleep.max(now + millis);
                 self.clients[client].in_trouble = true;
-                self.wake_at(client, now + millis);
+                self.wake_at(client, self.clients[client].asleep);
             }
             Step::Pause { client, millis } => {
                 if self.clients[client].closing.is_none() {
@@ -113,7 +113,7 @@ impl World {
             Step::Freeze { node, millis } => {
                 if let Some(host) = &mut self.hosts[node] {
                     trace::trouble("a node stands still");
-                    host.frozen_until = now + millis;
+                    host.frozen_until = host.frozen_until.max(now + millis);
                 }
             }
             Step::Kick { node, client } => {
@@ -212,7 +212,7 @@ impl World {
             is_there: false,
             was_lost: false,
             lost_by: 0,
-            appended_after: 0,
+            settled_after: 0,
         });
         us.calls.insert(accepted.request, at);
     }
@@ -316,8 +316,7 @@ impl World {
     fn mend(&mut self) {
         for node in 0..self.hosts.len() {
             self.start(node);
-            if let Some(host) = &mut self.hosts[node] {
-                host.frozen_until = 0;
+            if let Some(host) = &self.hosts[node] {
                 host.engine.set_mood(0, 0, 0);
                 host.engine.set_hints(false, 0);
             }
@@ -444,7 +443,7 @@ impl World {
         let later = self.truth.messages.iter().enumerate().skip(at + 1).any(|(_, later)| {
             (later.client, later.life, later.channel) == (message.client, message.life, message.channel)
                 && later.is_there
-                && later.appended_after >= message.lost_by
+                && later.settled_after >= message.lost_by
                 && matches!(later.fate, Some(Fate::Acked(_)))
         });
         let told = us.lost.contains(&(message.life, message.channel));

@@ -47,9 +47,9 @@ pub(crate) struct Message {
     pub(crate) is_there: bool,
     /// The store has lost it since.
     pub(crate) was_lost: bool,
-    /// The number of losses with which it went, and those before it came.
+    /// The number of losses with which it went, and those before it settled.
     pub(crate) lost_by: u32,
-    pub(crate) appended_after: u32,
+    pub(crate) settled_after: u32,
 }
 
 /// What is allowed to go wrong, because of what was done to the world.
@@ -170,7 +170,6 @@ impl Truth {
         }
         message.appended += 1;
         message.is_there = true;
-        message.appended_after = self.excuses.losses;
         let (line, is_doubtful) = (message.line, message.is_doubtful);
         let log = &mut self.logs[channel];
         if let Some(last) = log.lines.insert(line, at)
@@ -236,6 +235,7 @@ impl Truth {
         let name = message.name.clone();
         assert_eq!(message.fate, None, "{name} settles twice");
         message.fate = Some(result.clone());
+        message.settled_after = excuses.losses;
         let channel = message.channel;
         match result {
             Fate::Acked(position) => {

@@ -494,13 +494,20 @@ impl World {
     fn turn_hosts(&mut self) {
         let mut said = Vec::new();
         for (node, host) in self.hosts.iter_mut().enumerate() {
-            let Some(host) = host.as_mut().filter(|host| host.frozen_until <= self.now) else { continue };
+            let Some(host) = host else { continue };
+            if host.frozen_until > self.now {
+                host.engine.set_store_now(self.now);
+                continue;
+            }
             host.turn(&mut |link, word| said.push((node, link, word)));
         }
         self.hear();
         for (node, link, word) in said {
             match word {
                 Said::Frame(text) => {
+                    if std::env::var_os("FRAMES").is_some() {
+                        trace::tell(self.now, || format!("FRAME {node} {}: {text}", name(link.0)));
+                    }
                     if text.contains("\"error\":") {
                         refusals(&text).for_each(trace::trouble);
                         trace::tell(self.now, || format!("node {node} answers {}: {text}", name(link.0)));
@@ -571,9 +578,8 @@ impl World {
             self.turn_hosts();
             let parcel = self.parcels.keys().next().map_or(u64::MAX, |(at, _)| *at);
             let clients = self.clients.iter().map(|client| self.client_due(client)).min().unwrap_or(u64::MAX);
-            let hosts = self.hosts.iter().flatten();
-            let hosts =
-                hosts.map(|host| host.next_deadline().max(host.frozen_until)).min().unwrap_or(Millis::MAX);
+            let hosts = self.hosts.iter().flatten().map(|host| host.next_deadline(self.now));
+            let hosts = hosts.min().unwrap_or(Millis::MAX);
             let next = parcel.min(clients).min(hosts).max(self.now);
             if next > until {
                 break;
