@@ -36,6 +36,8 @@ pub(crate) struct Client {
     handler_free_at: u64,
     /// Positions that the app has processed, in all lives.
     processed: BTreeMap<usize, Vec<Position>>,
+    /// How far it has come in this life.
+    reached: BTreeMap<usize, Position>,
     /// Sockets of earlier lives have lower numbers.
     pub(crate) base: u32,
     pub(crate) last_socket: u32,
@@ -84,6 +86,7 @@ impl Client {
             readers: BTreeMap::new(),
             handler_free_at: 0,
             processed: BTreeMap::new(),
+            reached: BTreeMap::new(),
             base: 0,
             last_socket: 0,
             open: None,
@@ -145,6 +148,7 @@ impl Client {
         self.paused = false;
         self.crash_soon = None;
         self.handler_free_at = now;
+        self.reached.clear();
         self.readers.clear();
         self.calls.clear();
         self.base = self.last_socket;
@@ -182,6 +186,7 @@ impl Client {
             stored.push((reader.channel, position));
         }
         for (channel, position) in stored {
+            self.reached.insert(channel, position.clone());
             trace::tell(now, || {
                 format!(
                     "{} will read on in {} behind {}",
@@ -214,6 +219,7 @@ impl Client {
         for reader in self.readers.values_mut() {
             while let Some((_, position)) = reader.handled.pop_front_if(|(at, _)| *at <= now) {
                 let Some(machine) = &mut self.machine else { return };
+                self.reached.insert(reader.channel, position.clone());
                 self.processed.entry(reader.channel).or_default().push(position.clone());
                 machine.processed(instant, reader.key, &position);
             }
@@ -230,6 +236,7 @@ impl Client {
                 };
                 if matches!(event, ChannelEvent::Subscribed(_)) {
                     // Where it begins there is nothing to process.
+                    self.reached.insert(reader.channel, position.clone());
                     return self.processed.entry(reader.channel).or_default().push(position);
                 }
                 self.handler_free_at = self.handler_free_at.max(now) + handler;
@@ -271,12 +278,12 @@ impl Client {
     /// What is in the storage, and what the machine holds, go different ways from here on.
     fn storage_lost(&mut self, truth: &mut Truth) {
         self.in_memory = true;
-        let number = self.number;
-        truth
-            .messages
-            .iter_mut()
-            .filter(|message| message.client == number)
-            .for_each(|message| message.is_doubtful = true);
+        // Whoever shares it sends what the other one has, and the other way round.
+        let shares =
+            |client: usize| client == self.number || self.is_shared && client.abs_diff(self.number) <= 3;
+        for message in truth.messages.iter_mut().filter(|message| shares(message.client)) {
+            message.is_doubtful = true;
+        }
     }
 
     pub(crate) fn settled(
@@ -389,7 +396,7 @@ impl Client {
         }
         for reader in self.readers.values().filter(|reader| reader.is_durable) {
             let stored = disk.position(CHANNELS[reader.channel]).map(position);
-            let last = self.processed.get(&reader.channel).and_then(|all| all.last());
+            let last = self.reached.get(&reader.channel);
             let who = name(self.number);
             assert_eq!(stored.as_ref(), last, "{who} has processed something else than the storage says");
         }

@@ -149,7 +149,7 @@ impl Reader {
             }
             GapReason::Retention => {
                 trace::trouble("a gap of retention");
-                assert!(gap.to.offset > offset, "{who}: an empty gap");
+                assert!(gap.to.offset > offset, "{who}: an empty gap: {gap:?}");
                 let keeps = if CHANNELS[self.channel].starts_with("short:") { SHORT } else { 200 };
                 let newest = truth.view(self.channel, to).len() as u64;
                 assert!(gap.to.offset + keeps <= newest, "{who}: {} is still there, {gap:?}", gap.to.offset);

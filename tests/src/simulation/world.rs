@@ -381,9 +381,11 @@ impl World {
         (until > self.now).then_some(until)
     }
 
-    fn deliver(&mut self, parcel: Parcel) {
+    fn deliver(&mut self, order: u64, parcel: Parcel) {
         if let Some(until) = self.busy_until(&parcel) {
-            return self.post_at(until, parcel);
+            // Behind what was sent before it, however often that has had to wait.
+            self.parcels.insert((until, order), parcel);
+            return;
         }
         let now = self.now;
         let lives = |world: &Self, client: usize, life| {
@@ -468,6 +470,9 @@ impl World {
                 self.input(client, Input::SocketOpened { conn });
             }
             Parcel::ToServer(_, text) if !up => {
+                if std::env::var_os("FRAMES").is_some() {
+                    trace::tell(self.now, || format!("FRAME from {}: {text}", name(client)));
+                }
                 let host = self.hosts.iter_mut().flatten().find(|host| host.has(link));
                 host.into_iter().for_each(|host| host.handle_frame(link, &text));
             }
@@ -589,8 +594,8 @@ impl World {
             self.now = next;
             self.time.set(next);
             while let Some(first) = self.parcels.first_entry().filter(|first| first.key().0 <= next) {
-                let parcel = first.remove();
-                self.deliver(parcel);
+                let ((_, order), parcel) = first.remove_entry();
+                self.deliver(order, parcel);
             }
             for client in 0..self.clients.len() {
                 if self.client_due(&self.clients[client]) <= next {
