@@ -179,6 +179,15 @@ demo-programs: setup-rust setup-node
 size: build-js ## print what the npm package weighs; fails above its budget
 	cd js && npm run --silent size
 
+.PHONY: sim mutants
+SEEDS ?= 100000
+START ?= 0
+sim: setup-rust ## tell SEEDS=100000 stories of clients, servers and storages that break, from START=0 on; a failing one in words
+	cargo build --profile sim -p homing-tests --bin homing-sim
+	@SEEDS=$(SEEDS) START=$(START) target/sim/homing-sim
+mutants: setup-rust ## break one guarantee after the other on purpose, and see the simulation find each (ONLY=name for one)
+	@$(SETUP)/mutants.sh $(ONLY)
+
 .PHONY: soak
 soak: setup-rust setup-node setup-debian ## look for rare faults: new seeds, storms, Redis faults, fuzzers; about ten minutes
 	@$(SETUP)/soak.sh

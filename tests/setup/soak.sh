@@ -46,7 +46,7 @@ start=$(($(date +%s) * 1000))
 echo "logs are in $logs; seeds begin at $start"
 step build cargo test --no-run --release -p homing-core -p homing-server -p homing-tests
 step lossy-link env START="$start" SEEDS=40000 cargo test --release -p homing-core --test lossy_link
-step simulation env START="$start" SEEDS=3000 cargo test --release -p homing-tests --test simulation
+step simulation make sim START="$start" SEEDS=$((each * 400))
 step engines-differential env HOMING_SEED="$start" HOMING_SEEDS=60 \
     cargo test --release -p homing-server --test engine_redis differential
 step redis-faults repeat cargo test --release -p homing-server --test engine_redis

@@ -46,7 +46,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_breaks_every_promise_is_kept() {
-    let (start, seeds) = (number("START").unwrap_or(0), number("SEEDS").unwrap_or(3000));
+    let (start, seeds) = (number("START").unwrap_or(0), number("SEEDS").unwrap_or(2000));
     let next = AtomicU64::new(start);
     let tell = || {
         let (mut troubles, mut failing) = (BTreeMap::<&str, u64>::new(), Vec::new());

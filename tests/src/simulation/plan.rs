@@ -202,7 +202,6 @@ impl Kinds {
         Self(kinds)
     }
 
-    #[expect(clippy::too_many_lines, reason = "one row for each kind")]
     fn step(&self, dice: &mut Dice, setup: &Setup) -> Step {
         let client = dice.index(setup.people.len());
         let node = dice.index(setup.nodes);

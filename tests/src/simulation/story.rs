@@ -45,7 +45,6 @@ fn payload(name: &str, long: bool) -> Box<str> {
 }
 
 impl World {
-    #[expect(clippy::too_many_lines, reason = "one row for each step")]
     fn apply(&mut self, step: &Step) {
         let now = self.now;
         match *step {

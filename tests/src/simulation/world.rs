@@ -424,10 +424,9 @@ impl World {
                 let _closing = self.act(client, RealtimeClient::connect);
                 self.drain(client);
             }
-            Parcel::Wake(client, life) if lives(self, client, life) => {
-                if self.dice.chance(80) {
-                    self.input(client, Input::Resumed);
-                }
+            // Most hosts notice that time has jumped.
+            Parcel::Wake(client, life) if lives(self, client, life) && self.dice.chance(80) => {
+                self.input(client, Input::Resumed);
             }
             Parcel::Opening(link)
             | Parcel::ToServer(link, _)
@@ -539,16 +538,17 @@ impl World {
 
     /// The logs' epochs, as whoever asks now is told.
     fn ask_epochs(&mut self) {
-        for channel in 0..CHANNELS.len() {
+        for (channel, name) in CHANNELS.iter().enumerate() {
             let read = Read {
-                channel: CHANNELS[channel].into(),
+                channel: (*name).into(),
                 since: None,
                 limit: 0,
                 reverse: false,
                 heard: false,
+                owner: None,
                 meta_ttl: 3_600_000,
             };
-            if !CHANNELS[channel].starts_with("flash:")
+            if !name.starts_with("flash:")
                 && let Call::Ready(Ok(page)) = self.store.read(read)
             {
                 self.truth.heard_of(channel, page.epoch().micros());
