@@ -310,7 +310,12 @@ impl RealtimeClient {
                     let next = reached.next();
                     *reached = Position::new(&result.epoch, reached.offset);
                     let newer = |publication: &&wire::Publication<'_>| publication.offset >= next.offset;
-                    if result.publications.iter().find(newer).is_none_or(|first| first.offset > next.offset) {
+                    let first = result
+                        .publications
+                        .iter()
+                        .find(newer)
+                        .map_or(result.offset + 1, |first| first.offset);
+                    if first > next.offset {
                         channel.lost.get_or_insert((next, GapReason::Retention));
                     }
                 } else if *result.epoch != *reached.epoch {
