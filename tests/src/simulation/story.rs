@@ -10,7 +10,7 @@ use super::{
 use homing_core::{Accepted, EntryState, ErrorCode, OutboxEntry, PublishOptions, RealtimeClient};
 use homing_server::{
     engine::{Call, Map, Part},
-    hub::Close,
+    node::{Order, Whom},
 };
 use std::time::Duration;
 
@@ -117,9 +117,9 @@ impl World {
             }
             Step::Kick { node, client } => {
                 let user = self.clients[client].user();
-                let close = Close { code: 3011, reason: "force reconnect".into(), retry_after: 0 };
+                let (whom, reason) = (Whom::user(user), "force reconnect".into());
                 if let Some(host) = &self.hosts[node] {
-                    host.node.disconnect_user(&user, &close);
+                    host.node.carry_out(&Order::Disconnect { whom, code: 3011, reason });
                 }
             }
             Step::Engine { node, slow, lost, breaks } => {
