@@ -184,7 +184,7 @@ fn warn_of(config: &Config) {
         tracing::warn!(
             "INSECURE MODE: everybody may do everything without a token; never run this where others can reach it"
         );
-    } else if keyless && !client.allow_anonymous_connect_without_token {
+    } else if keyless && !client.allow_anonymous_connect_without_token && !client.proxy.connect.enabled {
         tracing::warn!(
             "nobody can connect: set client.token.hmac_secret_key or another key, or start with --insecure for \
              development"
