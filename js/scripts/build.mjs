@@ -82,8 +82,10 @@ const declare = (dist) => {
   };
   reach(join(dist, "index.d.ts"));
   reach(join(dist, "slim.d.ts"));
-  for (const name of readdirSync(dist)) {
-    if (name.endsWith(".d.ts") && !reached.has(join(dist, name))) rmSync(join(dist, name));
+  for (const entry of readdirSync(dist, { withFileTypes: true })) {
+    const path = join(dist, entry.name);
+    // Nothing below the entries' own folder is the app's.
+    if (entry.isDirectory() || (entry.name.endsWith(".d.ts") && !reached.has(path))) rmSync(path, { recursive: true });
   }
 };
 

@@ -12,5 +12,5 @@ export {
   type SocketLike,
   type TokenContext,
 } from "./options.js";
-export type { Storage, StorageOp, StorageRecord, StorageScope } from "./storage/storage.js";
+export type { Storage, StorageOp, StorageRecord, StorageScope } from "./storage.js";
 export type * from "./types.js";

@@ -3,7 +3,7 @@
 import { RealtimeError } from "./errors.js";
 import { numbers } from "./options.generated.js";
 import type { EventSourceClass } from "./streamed.js";
-import type { Storage } from "./storage/storage.js";
+import type { Storage } from "./storage.js";
 import type { ChannelGap, LoadSource, Position, ReloadContext } from "./types.js";
 
 /** The part of a WebSocket that the client uses; the browser's, Node's and that of `ws` fit. */

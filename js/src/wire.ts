@@ -2,7 +2,7 @@
 // translation into what the app sees; the Rust side writes them in sdk-wasm/src/events.rs.
 
 import { RealtimeError, errorName } from "./errors.js";
-import type { StorageOp } from "./storage/storage.js";
+import type { StorageOp } from "./storage.js";
 import type {
   AckedLostEvent,
   ChannelGap,

@@ -3,7 +3,7 @@
 // the producer. Which producers there are, tabs tell each other; each reads the records itself, under the lock.
 
 import { RealtimeError } from "../errors.js";
-import type { Storage, StorageOp, StorageRecord, StorageScope } from "./storage.js";
+import type { Storage, StorageOp, StorageRecord, StorageScope } from "../storage.js";
 
 const NAME = "homing";
 const VERSION = 1;

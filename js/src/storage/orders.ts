@@ -5,7 +5,7 @@ import type { Bridge, Host } from "../bridge.js";
 import { table } from "../errors.generated.js";
 import { STORAGE_ADOPTED, STORAGE_OPENED, STORED } from "../verbs.generated.js";
 import type { WireStorage } from "../wire.js";
-import type { Storage, StorageRecord } from "./storage.js";
+import type { Storage, StorageRecord } from "../storage.js";
 
 /** How long a close waits for a storage that does not answer, in milliseconds. */
 const PATIENCE = 5000;
