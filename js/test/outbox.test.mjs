@@ -245,7 +245,7 @@ test("a server that has lost acknowledged messages is told of, on the client and
       return { error: { code: 302, message: "out of order", homing: { expected: expects } , expected: expects } };
     }
     expects += 1;
-    return { epoch: "e1", offset: number, time: 1 };
+    return { epoch: "e1", offset: number, time: Date.now() };
   };
   await room.publish("a");
   await room.publish("b");
