@@ -32,9 +32,9 @@ for patch in tests/mutants/*.patch; do
     touch "$broken"
     patch -d "$tree" -p1 --forward --quiet --no-backup-if-mismatch <"$patch"
     log=target/mutants/$name.log
-    if (cd "$tree" && CARGO_TARGET_DIR=$root/target cargo build --quiet --profile sim \
+    if (cd "$tree" && CARGO_TARGET_DIR=$root/target/mutants/build cargo build --quiet --profile sim \
         -p homing-tests --bin homing-sim) >"$log" 2>&1; then
-        cp target/sim/homing-sim "target/mutants/$name"
+        cp target/mutants/build/sim/homing-sim "target/mutants/$name"
         if SEEDS=$seeds QUIET=1 "target/mutants/$name" >>"$log" 2>&1; then
             printf '%-34s %s\n' "$name" "NOT FOUND in $seeds stories"
             failed=1
