@@ -334,16 +334,28 @@ check('a module that traps in the middle of a flush is built anew: every message
 check('a trap in a callback of the browser, which no call of the page sees, is noticed all the same', async () => {
   const { context, channel, reader } = await scene();
   const tab = await openTab(context, page);
+  // Told of the close before the module is.
+  await tab.evaluate(() => {
+    globalThis.WebSocket = class extends WebSocket {
+      constructor(url) {
+        super(url);
+        this.addEventListener('close', () => globalThis.closing?.());
+      }
+    };
+  });
   await begin(tab, url, 'ada', { more: { silenceSlack: 200 } });
   assert.equal(await write(tab, channel, 'ada', 1, 5), true);
   await reader.complete({ ada: 5 });
   // The clock fails while the module holds its state: whatever comes next finds it held.
   const failed = tab.waitForEvent('pageerror');
   await tab.evaluate(() => {
-    const { now } = performance;
-    performance.now = () => {
-      performance.now = now;
-      throw new Error('no time');
+    globalThis.closing = () => {
+      globalThis.closing = undefined;
+      const { now } = performance;
+      performance.now = () => {
+        performance.now = now;
+        throw new Error('no time');
+      };
     };
   });
   await proxy.tell('cut');
