@@ -67,6 +67,13 @@ fn set(settings: &mut Config, name: &str, value: String) -> Result<(), Box<dyn E
             settings.engine.kind = EngineKind::Redis;
             settings.engine.redis.address = value;
         }
+        // For runs under load: users are who they say, may write as fast as they can, and all of it is kept.
+        "--load" => {
+            settings.client.insecure = true;
+            settings.client.command_rate_limit = 0;
+            let size = value.parse()?;
+            settings.channel.namespaces.iter_mut().for_each(|each| each.options.history_size = size);
+        }
         "--redis-prefix" => settings.engine.redis.prefix = value,
         name => return Err(format!("no such flag: {name}").into()),
     }

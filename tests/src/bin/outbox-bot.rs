@@ -1,7 +1,7 @@
 //! A program to be killed: it publishes numbers with its outbox in a file, and says what it knows of each.
 //!
 //! `outbox-bot <url> <file> <first> <count> [late]` publishes from `first` on to `chat:flush`, prints `stored n`
-//! and `acked n`, and ends with `empty` when its outbox is. With `late` it connects once all are stored.
+//! and `acked id epoch offset`, and ends with `empty` when its outbox is. With `late` it connects once all are stored.
 #![expect(clippy::print_stdout, reason = "what it prints is what the tests read")]
 
 use homing::{FileStorage, Kept, OutboxChange, RealtimeClient};
@@ -21,14 +21,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .configure(|config| {
             config.backoff_base = Duration::from_millis(20);
             config.backoff_floor = Duration::from_millis(5);
+            config.request_timeout = Duration::from_millis(800);
+            config.connect_timeout = Duration::from_millis(800);
+            config.silence_slack = Duration::from_millis(300);
         })
         .build()?;
     let outbox = client.outbox();
     let (_, mut events) = outbox.observe().await;
     tokio::spawn(async move {
         while let Some(Ok(event)) = events.next().await {
-            if matches!(event.change, OutboxChange::Acked { .. }) {
-                println!("acked {}", event.id);
+            if let OutboxChange::Acked { position: Some(position), .. } = event.change {
+                println!("acked {} {} {}", event.id, position.epoch, position.offset);
             }
         }
     });

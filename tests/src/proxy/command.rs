@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Direction, Way};
+use super::{AckLoss, Direction, Way};
 
 /// A command of the control protocol.
 ///
@@ -20,6 +20,7 @@ use super::{Direction, Way};
 /// stall [up|down]              hold all bytes until `clear`
 /// blackhole                    lose all bytes of both directions
 /// drop [up|down]               lose all bytes of a direction
+/// lose-acks PERCENT SEED       lose so many of the answers to publishes
 /// upstream ADDRESS             where new connections go
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum WayChange {
     Stall,
     /// Lose bytes.
     Drop,
+    /// Lose answers to publishes.
+    LoseAcks(AckLoss),
 }
 
 impl WayChange {
@@ -60,6 +63,7 @@ impl WayChange {
             Self::Rate(rate) => way.rate = rate,
             Self::Stall => way.stalled = true,
             Self::Drop => way.dropping = true,
+            Self::LoseAcks(loss) => way.ack_loss = Some(loss),
         }
     }
 }
@@ -97,6 +101,10 @@ impl FromStr for Command {
             }
             ["stall", ref way @ ..] => Self::Way(optional(way)?, WayChange::Stall),
             ["drop", ref way @ ..] => Self::Way(optional(way)?, WayChange::Drop),
+            ["lose-acks", percent, seed] => {
+                let loss = AckLoss { percent: parse(percent, "number")?, seed: parse(seed, "number")? };
+                Self::Way(Some(Direction::Down), WayChange::LoseAcks(loss))
+            }
             _ => return Err(CommandError::Unknown(line.to_owned())),
         })
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Conditions, Direction};
+use super::{Conditions, Direction, acks::Sieve};
 
 const CHUNK: usize = 16 * 1024;
 /// Chunks in flight in one direction; what comes after them waits in the sender's own socket.
@@ -109,6 +109,7 @@ async fn write(
     mut chunks: mpsc::Receiver<(Instant, Vec<u8>)>,
 ) -> io::Result<()> {
     let mut lost = false;
+    let mut sieve = Sieve::default();
     while let Some((due, chunk)) = chunks.recv().await {
         sleep_until(due).await;
         // The sender lives as long as the proxy; without it nothing is left to wait for.
@@ -120,6 +121,7 @@ async fn write(
         if lost {
             continue;
         }
+        let chunk = sieve.pass(chunk, way.ack_loss);
         let mut rest = &chunk[..];
         while !rest.is_empty() {
             let rate = conditions.borrow().way(direction).rate;

@@ -1,7 +1,8 @@
 //! A TCP proxy that misbehaves on command, so that tests can break the network between a client and a
-//! server that know nothing of it. It owns the listener and the conditions of the link; it never looks at
-//! what the bytes mean. Rust tests use [`FaultProxy`], all others the program `fault-proxy` around it.
+//! server that know nothing of it. It owns the listener and the conditions of the link; what the bytes mean
+//! is looked at only to lose acks. Rust tests use [`FaultProxy`], all others the program `fault-proxy` around it.
 
+mod acks;
 mod command;
 mod connection;
 
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+pub use acks::AckLoss;
 pub use command::{Command, CommandError, WayChange};
 use connection::{Order, carry};
 
@@ -39,6 +41,8 @@ pub struct Way {
     /// Bytes vanish. A stream that has lost bytes stays silent in this direction for ever, as after a
     /// network that went away and came back too late.
     pub dropping: bool,
+    /// Answers to publishes that vanish, all else arriving: the rest of what a server sends.
+    pub ack_loss: Option<AckLoss>,
 }
 
 /// The state of the whole link.

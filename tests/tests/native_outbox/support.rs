@@ -96,7 +96,7 @@ impl Embedded {
     pub(crate) async fn on_redis(redis: &Redis) -> Self {
         let mut config = settings();
         config.engine.kind = config::EngineKind::Redis;
-        config.engine.redis.address = format!("redis://127.0.0.1:{}", redis.port);
+        config.engine.redis.address = redis.url();
         Self::launch(None, async move { Server::builder().config(config) }).await
     }
 
@@ -153,33 +153,38 @@ async fn bind(address: SocketAddr) -> TcpListener {
 pub(crate) struct Redis {
     child: Child,
     port: u16,
+    folder: Folder,
 }
 
 impl Redis {
+    /// One that writes everything down before it answers.
     pub(crate) async fn start() -> Self {
         loop {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let port = free.local_addr().unwrap().port();
             drop(free);
-            let child = Command::new("redis-server")
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ])
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut redis = Self { child, port };
+            let folder = Folder::new();
+            let mut redis = Self { child: spawn(port, &folder), port, folder };
             if redis.answers().await {
                 return redis;
             }
         }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it and starts it again in its place, with what it wrote down or with nothing.
+    pub(crate) async fn die(&mut self, keeps: bool) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        if !keeps {
+            std::fs::remove_dir_all(self.folder.path()).unwrap();
+            std::fs::create_dir_all(self.folder.path()).unwrap();
+        }
+        self.child = spawn(self.port, &self.folder);
+        assert!(self.answers().await, "Redis comes again");
     }
 
     /// Whether it is there; not if somebody else took the port.
@@ -195,6 +200,16 @@ impl Redis {
         })
         .await
     }
+}
+
+fn spawn(port: u16, folder: &Folder) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .args(["--appendfsync", "always", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Redis {
