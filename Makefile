@@ -129,6 +129,12 @@ test-browser: setup-debian demo-programs ## pages that crash, reload and share a
 	cargo build -p homing-tests --bin fault-proxy
 	node --test tests/browser/*.test.mjs
 
+.PHONY: test-page-under-faults
+test-page-under-faults: setup-debian demo-programs ## one page in Chromium under every fault; SOAK_SECONDS, HOMING_SEED
+	@$(SETUP)/npm.sh tests/browser
+	cargo build -p homing-tests --bin fault-proxy
+	node --test tests/browser/faults.test.mjs
+
 .PHONY: test-js
 test-js: build-js ## the npm package in Node, on real sockets
 	cd js && node --test test/*.test.mjs

@@ -54,6 +54,9 @@ step redis-failovers env SOAK_SECONDS="$each" \
     cargo test --release -p homing-server --test nodes_on_redis failover
 step reconnect-storm env HOMING_STORM_CLIENTS=200 HOMING_STORM_ROUNDS=30 \
     cargo test --release -p homing-tests --test reconnect_storm
+step outbox-under-faults env HOMING_SEED="$start" SOAK_SECONDS="$each" \
+    cargo test --release -p homing-tests --test outbox_under_faults -- --nocapture
+step page-under-faults env HOMING_SEED="$start" SOAK_SECONDS="$each" make test-page-under-faults
 step outbox-storm env HOMING_STORM_ROUNDS=200 \
     cargo test --release -p homing-tests --test native_outbox storm
 step official-client repeat make test-conformance-server

@@ -72,7 +72,8 @@ fn set(settings: &mut Config, name: &str, value: String) -> Result<(), Box<dyn E
             settings.client.insecure = true;
             settings.client.command_rate_limit = 0;
             let size = value.parse()?;
-            settings.channel.namespaces.iter_mut().for_each(|each| each.options.history_size = size);
+            let all = settings.channel.namespaces.iter_mut().map(|each| &mut each.options);
+            all.filter(|each| each.history_size > 0).for_each(|each| each.history_size = size);
         }
         "--redis-prefix" => settings.engine.redis.prefix = value,
         name => return Err(format!("no such flag: {name}").into()),
