@@ -286,7 +286,7 @@ export class Room {
     if (message.state === "discarded" || !entry) this.timeline.remove(message.id);
     else {
       const state = message.state === "failed" ? "failed" : "waiting";
-      this.timeline.write({ ...entry, own: true, state, failure: message.failure?.message ?? "" });
+      this.timeline.write({ ...entry, own: true, state, failure: message.failure ? shortly(message.failure.message) : "" });
     }
     this.#home.changed(this);
   }
@@ -330,5 +330,11 @@ export class Room {
 /** Whether the next attempt may go better: the line broke, or the server is busy. */
 const isPassing = (error: unknown): boolean =>
   error instanceof RealtimeError && (error.retryable || error.name === "outcome_unknown");
+
+/** What happened, without what a developer may do about it. */
+const shortly = (text: string): string => {
+  const [what = ""] = text.split(";");
+  return `${what.slice(0, 1).toUpperCase()}${what.slice(1)}.`;
+};
 
 const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error));

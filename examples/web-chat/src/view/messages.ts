@@ -80,7 +80,9 @@ export class Messages {
     const text = room.ended !== undefined
       ? `This room is closed: ${room.ended}`
       : !room.loaded
-        ? "Looking for what was said here"
+        ? this.#house.line.kind === "cut" || this.#house.line.kind === "away"
+          ? "What was said here comes when the line is back"
+          : "Looking for what was said here"
         : empty
           ? "It is quiet here. Say something."
           : room.atBeginning
