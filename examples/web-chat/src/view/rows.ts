@@ -78,9 +78,13 @@ const failure = ({ key, failure: why }: MessageEntry, actions: RowActions): HTML
     "p",
     { class: "failure" },
     html("span", {}, why),
-    button("Try again", { class: "link" }, () => actions.retry(key)),
-    button("Edit", { class: "link" }, () => actions.edit(key)),
-    button("Discard", { class: "link" }, () => actions.discard(key)),
+    html(
+      "span",
+      { class: "choices" },
+      button("Try again", { class: "link" }, () => actions.retry(key)),
+      button("Edit", { class: "link" }, () => actions.edit(key)),
+      button("Discard", { class: "link" }, () => actions.discard(key)),
+    ),
   );
 
 const gapRow = ({ key, count, reason }: GapEntry): HTMLElement =>
