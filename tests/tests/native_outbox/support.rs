@@ -71,7 +71,7 @@ pub(crate) fn settings() -> Config {
     config.client.command_rate_limit = 0;
     config.client.ping_interval = Span::from_millis(1000);
     config.client.pong_timeout = Span::from_millis(500);
-    config.channel.namespaces[0].options.history_size = 5000;
+    config.channel.namespaces[0].options.history_size = 500_000;
     config
 }
 
