@@ -45,6 +45,7 @@ export class Transports {
   #end: (() => void) | undefined;
   readonly #first: number;
   #wait: number;
+  #listens = false;
 
   /** `wait`: milliseconds before the first look; doubles from look to look. */
   constructor(urls: readonly string[], wait: number, looker: Looker) {
@@ -71,12 +72,14 @@ export class Transports {
   stop(): void {
     clearTimeout(this.#timer);
     this.#end?.();
-    globalThis.removeEventListener?.("online", this.#look);
+    if (this.#listens) globalThis.removeEventListener?.("online", this.#look);
+    this.#listens = false;
   }
 
   #later(): void {
     // Another network may be one that lets it pass.
     globalThis.addEventListener?.("online", this.#look);
+    this.#listens = true;
     this.#timer = setTimeout(this.#look, this.#wait);
     // A program in Node may end while it waits.
     (this.#timer as { unref?: () => void }).unref?.();
