@@ -170,11 +170,14 @@ impl Truth {
         }
         message.appended += 1;
         message.is_there = true;
-        let (line, is_doubtful) = (message.line, message.is_doubtful);
+        // What the store had and has lost, its producer's record with it, may come again out of a frame of that time,
+        // behind the gap that took it back.
+        let is_unordered = message.is_doubtful || message.was_lost;
+        let line = message.line;
         let log = &mut self.logs[channel];
         if let Some(last) = log.lines.insert(line, at)
             && last > at
-            && !is_doubtful
+            && !is_unordered
             && !self.excuses.forgets
             && !self.excuses.knows_nobody
         {
