@@ -37,6 +37,7 @@ impl RealtimeClient {
         let position = (result.offset > 0).then(|| Position::new(&result.epoch, result.offset));
         if let Some(lane) = self.outbox.lanes.get_mut(key)
             && number > 0
+            && !(result.duplicate && lane.has_passed(number, position.as_ref()))
         {
             lane.acked = lane.acked.max(number);
             lane.last_ack = result.time;

@@ -67,6 +67,14 @@ impl Lane {
         self.acks.push((number, position));
     }
 
+    /// Whether a lower number than this one stands behind that position: what stands there has another number, and
+    /// this one was not used up. So it is after a storage that went back.
+    pub(crate) fn has_passed(&self, number: u64, position: Option<&Position>) -> bool {
+        let Some(position) = position else { return false };
+        let passes = |at: &Position| at.epoch == position.epoch && at.offset > position.offset;
+        self.acks.iter().any(|(lower, at)| *lower < number && passes(at))
+    }
+
     /// Takes an entry out of the order.
     pub(crate) fn remove(&mut self, entry: EntryId) {
         if let Some(at) = self.queue.iter().position(|other| *other == entry) {
