@@ -60,7 +60,7 @@ impl RealtimeClient {
     fn on_entry_refused(&mut self, id: EntryId, key: LaneId, conn: ConnId, reply: &ErrorReply<'_>) {
         let error = Error::from_wire(reply);
         let Some((entry, lane)) = self.outbox.lane_with(id) else { return };
-        let (number, producer) = (entry.number, lane.producer);
+        let (number, producer, acked_before) = (entry.number, lane.producer, entry.acked_before);
         lane.in_step |= !error.retryable;
         let is_known = lane.is_known;
         if error.code == ErrorCode::NumberTaken {
@@ -106,7 +106,7 @@ impl RealtimeClient {
                 self.pause(key, None);
             }
         }
-        self.tell_lost(key, expected);
+        self.tell_lost(key, expected, acked_before);
         self.renumber(key, expected);
         self.tell_state(id);
     }
@@ -142,10 +142,15 @@ impl RealtimeClient {
         lane.pause = Some(self.now + wait);
     }
 
-    /// A server that expects a number which it has acked before has lost what it acked.
-    fn tell_lost(&mut self, key: LaneId, expected: u64) {
+    /// A server that expects a number which it had acked before it was asked has lost what it acked. Answers may
+    /// overtake each other, so what was acked since proves nothing.
+    fn tell_lost(&mut self, key: LaneId, expected: u64, acked_before: u64) {
         let trusted = self.trusted_since();
-        let Some(lane) = self.outbox.lanes.get_mut(key).filter(|lane| expected <= lane.acked) else { return };
+        let Some(lane) =
+            self.outbox.lanes.get_mut(key).filter(|lane| expected <= lane.acked.min(acked_before))
+        else {
+            return;
+        };
         let recent = trusted.is_some_and(|since| lane.last_ack > since);
         let count = lane.acked - expected + 1;
         let mut lost = lane.acks.iter().filter(|(number, _)| *number >= expected);

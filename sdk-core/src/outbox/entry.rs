@@ -127,6 +127,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Origin,
     /// Whether a record of it may be in the storage.
     pub(crate) recorded: bool,
+    /// The last number that its lane had acked when it was sent: at least so much the server knew when it judged.
+    pub(crate) acked_before: u64,
     /// Whether the app has been told where it is kept.
     pub(crate) told: bool,
 }

@@ -192,6 +192,7 @@ impl RealtimeClient {
         }
         let command = live.next_command();
         entry.stage = Stage::Sending { deadline };
+        entry.acked_before = lane.acked;
         lane.arming -= 1;
         let producer = self.outbox.producers.get(lane.producer).filter(|_| live.dedupe_window.is_some());
         let publish = wire::Publish {

@@ -208,6 +208,7 @@ impl RealtimeClient {
             stage: Stage::Queued,
             origin: Origin::Call,
             recorded: false,
+            acked_before: 0,
             told: false,
         });
         self.tell(entry, OutboxChange::Added);

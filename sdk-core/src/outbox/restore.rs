@@ -108,6 +108,7 @@ impl RealtimeClient {
             stage,
             origin: Origin::Storage,
             recorded: true,
+            acked_before: 0,
             told: true,
         });
         self.tell(entry, OutboxChange::Added);
