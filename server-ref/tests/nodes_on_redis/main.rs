@@ -11,6 +11,7 @@ mod node;
 mod relay;
 #[path = "../engine_redis/server.rs"]
 mod server;
+mod streamed;
 
 use homing::{Channel, ChannelEvent, ChannelEvents, Decode, Delivery, Messages, Position, RealtimeClient};
 use node::{Node, client, soon, until};
