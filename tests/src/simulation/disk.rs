@@ -18,6 +18,8 @@ pub(crate) struct Disk {
     pending: BTreeMap<Owner, (WriteId, Vec<StorageOp>)>,
     /// Who waits for an answer.
     asked: BTreeMap<Owner, WriteId>,
+    /// Writes that failed before they were answered.
+    failed: BTreeMap<Owner, WriteId>,
     /// Most milliseconds that an answer takes.
     pub(crate) slow: u64,
     pub(crate) fails: bool,
@@ -92,7 +94,8 @@ impl Disk {
             self.asked.remove(&owner);
         }
         let is_last = self.pending.get(&owner).is_some_and(|(pending, _)| *pending == write);
-        if self.fails {
+        let has_failed = self.failed.get(&owner) == Some(&write);
+        if self.fails || has_failed {
             if is_last {
                 self.pending.remove(&owner);
             }
@@ -110,7 +113,11 @@ impl Disk {
     }
 
     fn apply(&mut self, owner: Owner) {
-        let Some((_, ops)) = self.pending.remove(&owner).filter(|_| !self.fails) else { return };
+        let Some((write, ops)) = self.pending.remove(&owner) else { return };
+        if self.fails {
+            self.failed.insert(owner, write);
+            return;
+        }
         for op in ops {
             match op {
                 StorageOp::Put { key, value } => drop(self.data.insert(key, value)),
