@@ -44,11 +44,13 @@ test: setup-rust setup-node setup-debian ## install what the tests need, run eve
 	@$(SETUP)/suites.sh $(SUITES)
 	@$(MAKE) size
 
-.PHONY: demo redis-demo
+.PHONY: demo redis-demo backend-demo
 demo: demo-programs ## the chat on one address with server and bots, everything built; PORT=8000
 	@exec node examples/demo.js $(if $(PORT),--port $(PORT))
 redis-demo: setup-redis demo-programs ## the same on two servers that share a Redis of their own
 	@exec node examples/demo.js --redis $(if $(PORT),--port $(PORT))
+backend-demo: demo-programs ## the chat beside a backend where people log in; BACKEND=node or rust
+	@exec node examples/demo.js --backend $(or $(BACKEND),node) $(if $(PORT),--port $(PORT))
 
 .PHONY: lint
 lint: setup-rust lint-rust lint-shell lint-js ## formatting, clippy, the wasm target, shell scripts, TypeScript
@@ -169,15 +171,15 @@ js/dist/index.js: js/package-lock.json Cargo.lock $(shell find js/src js/scripts
 	@touch $@
 
 .PHONY: build-chat demo-programs
-build-chat: examples/web-chat/dist/index.html ## build the chat example into examples/web-chat/dist
+build-chat: examples/web-chat/dist/index.html ## build the chat example into examples/web-chat/dist and dist-backend
 	@$(SETUP)/npm.sh examples/node-bot
 examples/web-chat/dist/index.html: js/dist/index.js $(addprefix examples/web-chat/,index.html package-lock.json vite.config.ts tsconfig.json) $(shell find examples/web-chat/src examples/web-chat/public -type f)
 	@$(SETUP)/npm.sh examples/web-chat
 	cd examples/web-chat && npm run --silent build
 # Unoptimised: fast enough for a room of people, and built in half the time.
 demo-programs: setup-rust setup-node
-	@echo "Building the server and the Rust bot (a few minutes the first time)"
-	cargo build -p homing-server -p rust-bot
+	@echo "Building the server, the Rust bot and the Rust backend (a few minutes the first time)"
+	cargo build -p homing-server -p rust-bot -p backend-rust
 	@echo "Building the npm package and the chat"
 	@$(MAKE) build-chat
 

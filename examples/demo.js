@@ -1,12 +1,13 @@
-// Runs the demonstration that `make demo` and `make redis-demo` have built: the server with the chat beside it, a bot
-// of each kind in the lobby, and with --redis two servers on a Redis of their own. Everything ends together, on
-// Ctrl-C or when one of the programs does.
+// Runs the demonstrations that `make demo`, `make redis-demo` and `make backend-demo` have built: the server with the
+// chat beside it, a bot of each kind in the lobby, and with --redis two servers on a Redis of their own; with --backend
+// one of the two backends instead, and the chat where people log in. Everything ends together, on Ctrl-C or when one
+// of the programs does.
 //
-//   node demo.js [--redis] [--port PORT]     the first free port from 8000 on; PORT 0: any
+//   node demo.js [--redis | --backend node|rust] [--port PORT]     the first free port from 8000 on; PORT 0: any
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +17,8 @@ import { parseArgs } from "node:util";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const built = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug");
-const { values: flags } = parseArgs({ options: { redis: { type: "boolean" }, port: { type: "string" } } });
+const text = { type: "string" };
+const { values: flags } = parseArgs({ options: { redis: { type: "boolean" }, backend: text, port: text } });
 
 /** How long a program has to end by itself, in milliseconds. */
 const FAREWELL = 3000;
@@ -94,15 +96,51 @@ const startRedis = async () => {
   return `redis://127.0.0.1:${port}`;
 };
 
-const startServer = async (port, engine) => {
+const chat = join(root, "examples/web-chat");
+const openToAll = ["--insecure", "--static-dir", join(chat, "dist")];
+
+const startServer = async (port, settings) => {
   const address = `127.0.0.1:${port}`;
-  const chat = join(root, "examples/web-chat/dist");
-  const args = ["--listen", address, "--insecure", "--static-dir", chat, ...engine];
+  const args = ["--listen", address, ...settings];
   // Ctrl-C is not a rolling restart: nobody waits for pages to move to another node.
   const env = { HOMING_SHUTDOWN_DRAIN_WINDOW: "0s", HOMING_SHUTDOWN_TIMEOUT: "1s" };
   await start("homing-server", join(built, "homing-server"), args, /^listening on /, env);
   return address;
 };
+
+const backends = {
+  node: [process.execPath, join(root, "examples/backend-node/server.js")],
+  rust: [join(built, "backend-rust")],
+};
+
+/** A backend, a server that asks it, and before both what makes them one origin. */
+const startBackend = async (kind, front) => {
+  if (!backends[kind]) throw new Error(`--backend is one of ${Object.keys(backends).join(", ")}`);
+  const server = `127.0.0.1:${await freePort(0)}`;
+  const [command, ...args] = backends[kind];
+  const env = { PORT: "0", HOMING_API: `http://${server}/api` };
+  const line = await start("The backend", command, args, /^listening on /, env);
+  const backend = line.slice("listening on ".length);
+  const config = join(scratch, "homing.toml");
+  const settings = readFileSync(join(root, "examples/backend.toml"), "utf8");
+  writeFileSync(config, settings.replaceAll("127.0.0.1:3000", backend));
+  await startServer(server.split(":")[1], ["--config", config]);
+  const vite = [join(chat, "node_modules/vite/bin/vite.js"), "preview", chat, "--mode", "backend"];
+  const where = ["--host", "127.0.0.1", "--port", String(front), "--strictPort"];
+  const targets = { SERVER: `http://${server}`, BACKEND: `http://${backend}` };
+  await start("The chat", process.execPath, [...vite, ...where], /Local:/, { ...targets, NO_COLOR: "1" });
+};
+
+const showBackend = (address) =>
+  console.log(`
+  The chat is open:   http://${address}/
+
+  Log in as ada (lovelace) or bob (builder), in two browsers or a private window.
+  Write about spam, and see the backend refuse it; enter #staff as bob. Ada is
+  staff: "/announce closing time" has the backend speak in the lobby.
+
+  Ctrl-C stops everything.
+`);
 
 const show = (addresses, redis) => {
   const pages = addresses.map((address) => `http://${address}/`);
@@ -121,12 +159,17 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => v
 
 const run = async () => {
   const first = flags.port === undefined ? 8000 : Number(flags.port);
+  if (flags.backend !== undefined) {
+    const port = await freePort(first);
+    await startBackend(flags.backend, port);
+    return showBackend(`127.0.0.1:${port}`);
+  }
   const redis = flags.redis ? await startRedis() : undefined;
-  const engine = redis ? ["--engine", "redis", "--redis-url", redis] : [];
+  const settings = redis ? [...openToAll, "--engine", "redis", "--redis-url", redis] : openToAll;
   const addresses = [];
   for (let node = 0; node < (redis ? 2 : 1); node += 1) {
     const from = first === 0 ? 0 : first + node;
-    addresses.push(await startServer(await freePort(from), engine));
+    addresses.push(await startServer(await freePort(from), settings));
   }
   const socket = (address) => `ws://${address}/connection/websocket`;
   await start("The Node bot", process.execPath, [join(root, "examples/node-bot/bot.js"), socket(addresses[0])], /^here: /);

@@ -4,7 +4,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
 const { PORT = "3000", HOMING_API = "http://127.0.0.1:8000/api", API_KEY = "change me: api" } = process.env;
-const { TOKEN_SECRET = "change me: tokens", HOOK_SECRET = "change me: hooks" } = process.env;
+const { TOKEN_SECRET = "change me: tokens", TOKEN_SECONDS = "600", HOOK_SECRET = "change me: hooks" } = process.env;
 
 // Stand-ins for a database, where passwords would be hashed.
 const people = new Map([
@@ -20,10 +20,10 @@ const hmac = (secret, ...parts) => {
   return digest;
 };
 
-/** A connection token for ten minutes; the client asks for the next one before it expires. */
+/** A connection token; the client asks for the next one before it expires. */
 function token(user) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const claims = { sub: user, exp: Math.floor(Date.now() / 1000) + 600, info: { name: user } };
+  const claims = { sub: user, exp: Math.floor(Date.now() / 1000) + Number(TOKEN_SECONDS), info: { name: user } };
   const text = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
   return `${text}.${hmac(TOKEN_SECRET, text).digest("base64url")}`;
 }
@@ -63,7 +63,7 @@ const pages = {
   "GET /token": (user) => (user ? [200, { token: token(user) }] : [401, {}]),
   async "POST /announce"(user, { text }) {
     if (!people.get(user)?.isStaff) return [403, {}];
-    const body = JSON.stringify({ channel: "chat:lobby", data: { text, announcement: true } });
+    const body = JSON.stringify({ channel: "chat:lobby", data: { name: "The house", text } });
     const headers = { "content-type": "application/json", "x-api-key": API_KEY };
     const answer = await fetch(`${HOMING_API}/publish`, { method: "POST", headers, body });
     return [answer.status, await answer.json()];

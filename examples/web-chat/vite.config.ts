@@ -1,5 +1,6 @@
-// Builds the page into dist/, which the server serves as it is. In development the socket goes through Vite
-// to a server on port 8000.
+// Builds the page into dist/, which the server serves as it is, and with `--mode backend` into dist-backend/, where
+// people log in. What serves those two is Vite: it leads to the server and to the backend, so that a page knows one
+// origin only, as behind a proxy in production.
 
 import { defineConfig, type Plugin } from "vite";
 
@@ -23,9 +24,23 @@ const contentSecurityPolicy: Plugin = {
   ],
 };
 
-export default defineConfig({
+const { SERVER = "http://127.0.0.1:8000", BACKEND = "http://127.0.0.1:3000" } = process.env;
+
+export default defineConfig(({ mode }) => ({
   base: "./",
   plugins: [contentSecurityPolicy],
-  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-  server: { proxy: { "/connection": { target: "http://127.0.0.1:8000", ws: true } } },
-});
+  build: {
+    outDir: mode === "backend" ? "dist-backend" : "dist",
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  // Of the preview too.
+  server: {
+    proxy: {
+      "/connection": { target: SERVER, ws: true },
+      "/emulation": SERVER,
+      ...Object.fromEntries(["/login", "/token", "/announce"].map((path) => [path, BACKEND])),
+    },
+  },
+}));

@@ -46,18 +46,19 @@ async fn login(Json(form): Json<Value>) -> Result<([(&'static str, String); 1], 
     Ok(([("set-cookie", set)], Json(json!({}))))
 }
 
-/// A connection token for ten minutes; the client asks for the next one before it expires.
+/// A connection token; the client asks for the next one before it expires.
 async fn token(headers: HeaderMap) -> Answer {
     let sub = user(&headers)?;
     let info = Some(json!({ "name": sub }));
-    let claims = auth::Minted { sub, exp: Some(unix() + 600), info, ..auth::Minted::default() };
+    let seconds: i64 = setting("TOKEN_SECONDS", "600").parse().unwrap_or(600);
+    let claims = auth::Minted { sub, exp: Some(unix() + seconds), info, ..auth::Minted::default() };
     let token = auth::mint(&claims, &setting("TOKEN_SECRET", "change me: tokens"));
     Ok(Json(json!({ "token": token.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)? })))
 }
 
 async fn announce(headers: HeaderMap, Json(form): Json<Value>) -> Answer {
     is_staff(&user(&headers)?).then_some(()).ok_or(StatusCode::FORBIDDEN)?;
-    let call = json!({ "channel": "chat:lobby", "data": { "text": form["text"], "announcement": true } });
+    let call = json!({ "channel": "chat:lobby", "data": { "name": "The house", "text": form["text"] } });
     let url = format!("{}/publish", setting("HOMING_API", "http://127.0.0.1:8000/api"));
     let request = reqwest::Client::new().post(url).header("x-api-key", setting("API_KEY", "change me: api"));
     let answer = request.json(&call).send().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
@@ -92,8 +93,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pages = Router::new().route("/login", routing::post(login)).route("/token", routing::get(token));
     let pages =
         pages.route("/announce", routing::post(announce)).route("/homing/{hook}", routing::post(hook));
-    let port: u16 = setting("PORT", "3000").parse()?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{}", setting("PORT", "3000"))).await?;
     println!("listening on {}", listener.local_addr()?);
     Ok(axum::serve(listener, pages).await?)
 }

@@ -108,7 +108,7 @@ async fn lives(program: &str, arguments: &[&str]) {
     assert_eq!(refused(&lobby, json!({ "no": "text" })).await, 400);
 
     assert_eq!(ada.post("/announce", json!({ "text": "closing" })).await.status(), 200);
-    assert_eq!(next().await, json!({ "text": "closing", "announcement": true }));
+    assert_eq!(next().await, json!({ "name": "The house", "text": "closing" }));
     assert_eq!(bob.post("/announce", json!({ "text": "free beer" })).await.status(), 403);
 
     let mut staff = his.channel("chat:staff").messages();

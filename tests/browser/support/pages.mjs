@@ -20,16 +20,29 @@ const EXPECTED = /WebSocket connection to .* failed|Failed to load resource: net
 const isLate = (message) => /status of 404/.test(message.text()) && message.location().url.endsWith('/emulation');
 
 export class Visitor {
-  /** Opens the chat and comes in under this name. */
-  static async enter(address, room, name, options = {}) {
+  /** Stands before the chat's door. */
+  static async arrive(address, room, name, options = {}) {
     const context = await browser.newContext({ viewport: { width: 1200, height: 760 }, ...options });
     context.setDefaultTimeout(15_000);
     const visitor = new Visitor(await context.newPage(), name);
     await visitor.page.goto(`http://${address}/#${room}`);
+    return visitor;
+  }
+
+  /** Opens the chat and comes in under this name. */
+  static async enter(address, room, name, options) {
+    const visitor = await Visitor.arrive(address, room, name, options);
     await visitor.page.getByLabel('What should we call you?').fill(name);
     await visitor.page.getByRole('button', { name: 'Come in' }).click();
     await visitor.connected();
     return visitor;
+  }
+
+  /** Fills in the door of a chat that has a backend. */
+  async logIn(password) {
+    await this.page.getByLabel('Your name').fill(this.name);
+    await this.page.getByLabel('Your password').fill(password);
+    await this.page.getByRole('button', { name: 'Come in' }).click();
   }
 
   constructor(page, name) {
@@ -79,6 +92,17 @@ export class Visitor {
         recovered: row.classList.contains('recovered'),
       })),
     );
+  }
+
+  /** The refresh commands that the page's sockets have had answered, and how many sockets there were. */
+  watchRefreshes() {
+    const seen = { answered: 0, sockets: 0 };
+    this.page.on('websocket', (socket) => {
+      if (!socket.url().endsWith('/connection/websocket')) return;
+      seen.sockets += 1;
+      socket.on('framereceived', ({ payload }) => (seen.answered += [...String(payload).matchAll(/"id":\d+,"refresh":{/g)].length));
+    });
+    return seen;
   }
 
   async texts() {

@@ -42,6 +42,8 @@ export class House implements RoomHome {
   readonly client: RealtimeClient;
   readonly me: Person;
   readonly network: NetworkSwitch;
+  /** Has the backend speak in the lobby; undefined: there is none. */
+  readonly announce: ((text: string) => Promise<void>) | undefined;
   readonly #rooms = new Map<string, Room>();
   readonly #listeners: { [T in keyof Listeners]: Set<Listeners[T]> } = {
     room: new Set(),
@@ -57,10 +59,11 @@ export class House implements RoomHome {
   /** Whether what was written last is kept in memory only. */
   #volatile = false;
 
-  constructor(client: RealtimeClient, me: Person, network: NetworkSwitch) {
+  constructor(client: RealtimeClient, me: Person, network: NetworkSwitch, announce?: House["announce"]) {
     this.client = client;
     this.me = me;
     this.network = network;
+    this.announce = announce;
     client.on("state", ({ status }) => {
       if (status !== "connected") this.#lostAt ??= Date.now();
       else if (this.#lostAt !== undefined) {

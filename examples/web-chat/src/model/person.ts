@@ -1,11 +1,14 @@
 // Who sits in front of the page. Kept in localStorage, so that a reload and a second tab are the same person.
 
+import { HAS_BACKEND } from "./backend.js";
+
 export interface Person {
   readonly id: string;
   readonly name: string;
 }
 
-const KEY = "homing-chat";
+/** Those who have logged in are others than those who were just asked for a name. */
+const KEY = HAS_BACKEND ? "homing-chat-login" : "homing-chat";
 
 /** Everyone's name fits on one line of the list. */
 export const NAME_LENGTH = 24;
@@ -25,6 +28,14 @@ export const remember = (person: Person): void => {
     localStorage.setItem(KEY, JSON.stringify(person));
   } catch {
     // Then the name lasts as long as the page.
+  }
+};
+
+export const forget = (): void => {
+  try {
+    localStorage.removeItem(KEY);
+  } catch {
+    // Then nobody was remembered.
   }
 };
 

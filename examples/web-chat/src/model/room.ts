@@ -197,7 +197,7 @@ export class Room {
         if (item.type === "gap" || item.offset > 0) this.#caughtUp(item.type === "gap" ? item.to : item);
       }
     } catch (error) {
-      this.#ended = describe(error);
+      this.#ended ??= describe(error);
       this.#home.changed(this);
     }
   }

@@ -8,12 +8,12 @@ import { html, oncePerFrame } from "./elements.js";
 import { icons } from "./icons.js";
 import { Messages } from "./messages.js";
 import { People } from "./people.js";
-import { Rooms } from "./rooms.js";
+import { Rooms, type SelfActions } from "./rooms.js";
 import { Wire } from "./wire.js";
 
-export const showChat = (root: HTMLElement, house: House, rename: (name: string) => void): void => {
+export const showChat = (root: HTMLElement, house: House, self: SelfActions): void => {
   const wire = new Wire(house);
-  const rooms = new Rooms(house, rename);
+  const rooms = new Rooms(house, self);
   const composer = new Composer(house, () => messages.follow());
   const messages = new Messages(house, (key) => composer.edit(key));
   const people = new People(house);

@@ -77,7 +77,10 @@ export class Composer {
     const text = this.#text.value.trim();
     if (text === "") return;
     const room = this.#house.current;
-    const taken = this.#editing ? room.mend(this.#editing, text) : room.say(text);
+    const { announce } = this.#house;
+    const [, announcement] = (announce && /^\/announce\s+(.+)$/s.exec(text)) || [];
+    if (announcement) announce?.(announcement).catch((error: Error) => this.#house.complain("This was not announced", error.message));
+    const taken = announcement ? true : this.#editing ? room.mend(this.#editing, text) : room.say(text);
     if (!taken) return;
     this.#editing = "";
     this.#text.value = "";

@@ -6,13 +6,16 @@ import type { Room } from "../model/room.js";
 import { arrange, button, html, say } from "./elements.js";
 import { icons } from "./icons.js";
 
+/** What one can do about who one is: take another name, or beside a backend, let somebody else log in. */
+export type SelfActions = { readonly rename: (name: string) => void } | { readonly leave: () => void };
+
 export class Rooms {
   readonly element: HTMLElement;
   readonly #house: House;
   readonly #list = html("ul", { class: "room-list" });
   readonly #links = new Map<string, { item: HTMLElement; link: HTMLAnchorElement; name: Element; count: Element }>();
 
-  constructor(house: House, rename: (name: string) => void) {
+  constructor(house: House, self: SelfActions) {
     this.#house = house;
     this.element = html(
       "nav",
@@ -20,7 +23,7 @@ export class Rooms {
       html("h2", { class: "aside-title" }, "Rooms"),
       this.#list,
       this.#opener(),
-      this.#self(rename),
+      "rename" in self ? this.#renamer(self.rename) : this.#leaver(self.leave),
     );
   }
 
@@ -67,7 +70,14 @@ export class Rooms {
     return form;
   }
 
-  #self(rename: (name: string) => void): HTMLElement {
+  #leaver(leave: () => void): HTMLElement {
+    const { name } = this.#house.me;
+    const show = button("", { class: "quiet self-name", "aria-label": `You are ${name}. Log in as somebody else` }, leave);
+    show.append(html("span", {}, name), icons.pen());
+    return html("div", { class: "self" }, show);
+  }
+
+  #renamer(rename: (name: string) => void): HTMLElement {
     const { name } = this.#house.me;
     const field = html("input", { class: "field", name: "name", "aria-label": "Your name", maxlength: NAME_LENGTH, value: name });
     const form = html("form", { class: "renamer", hidden: true }, field, html("button", { class: "quiet" }, "Save"));
