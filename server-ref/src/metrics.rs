@@ -67,6 +67,8 @@ pub struct Metrics {
     pub unrecovered: Counter,
     /// Reads of the log because a hint was missing or doubtful.
     pub room_reads: Counter,
+    /// Times that the engine may have said what this node did not hear, and every room was read on.
+    pub engine_doubts: Counter,
     /// Calls of the engine that failed or missed their deadline.
     pub engine_failures: Counter,
     /// Calls of hooks.
@@ -140,6 +142,7 @@ impl Metrics {
             recovered: counter!("homing_subscriptions_recovered_total"),
             unrecovered: counter!("homing_subscriptions_unrecovered_total"),
             room_reads: counter!("homing_room_reads_total"),
+            engine_doubts: counter!("homing_engine_doubts_total"),
             engine_failures: counter!("homing_engine_failures_total"),
             hooks: HookMeters::new(),
             api: ApiMetrics::new(),

@@ -4,13 +4,15 @@
 //! what follows is JSON. A message may be lost or come twice.
 
 use super::{Answer, Node, Order};
-use crate::engine::Call;
+use crate::{clock::Millis, engine::Call};
 use bytes::Bytes;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc};
 
-/// Orders of other nodes that are known again.
-const REMEMBERED: usize = 1024;
+/// Answers that are kept for orders that come again.
+const REMEMBERED: usize = 16 * 1024;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +27,15 @@ pub(super) enum Kind {
     Ask,
     /// What a node says to it.
     Answer,
-    /// Commands of a client for its session.
-    Input,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 5] = [
         (Self::Hello, "hello"),
         (Self::Beat, "beat"),
         (Self::Gone, "gone"),
         (Self::Ask, "ask"),
         (Self::Answer, "answer"),
-        (Self::Input, "input"),
     ];
 
     fn text(self) -> &'static str {
@@ -48,22 +47,36 @@ impl Kind {
     }
 }
 
-/// The orders of other nodes that were carried out of late.
+type Asked = (Box<str>, u64);
+
+/// The orders of other nodes that were carried out of late, and what was answered.
 #[derive(Default)]
-pub(super) struct Known(Mutex<VecDeque<(Box<str>, u64)>>);
+pub(super) struct Known(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    answers: HashMap<Asked, Answer, RandomState>,
+    since: VecDeque<(Millis, Asked)>,
+}
 
 impl Known {
-    /// Whether it is new.
-    fn note(&self, from: &str, id: u64) -> bool {
-        let mut known = self.0.lock();
-        if known.iter().any(|(node, number)| *number == id && **node == *from) {
-            return false;
+    /// What was answered to this order before; else has it carried out, once, and keeps the answer until nobody asks
+    /// any more.
+    fn once(&self, asked: Asked, now: Millis, keep: Millis, carry_out: impl FnOnce() -> Answer) -> Answer {
+        let Remembered { answers, since } = &mut *self.0.lock();
+        while let Some((at, _)) = since.front()
+            && (since.len() >= REMEMBERED || now.saturating_sub(*at) > keep)
+        {
+            let (_, old) = since.pop_front().expect("it was seen at the front");
+            answers.remove(&old);
         }
-        if known.len() == REMEMBERED {
-            known.pop_front();
+        if let Some(answer) = answers.get(&asked) {
+            return answer.clone();
         }
-        known.push_back((from.into(), id));
-        true
+        let answer = carry_out();
+        answers.insert(asked.clone(), answer.clone());
+        since.push_back((now, asked));
+        answer
     }
 }
 
@@ -90,8 +103,8 @@ impl Node {
         self.engine.control(Bytes::from(message))
     }
 
-    pub(super) fn ask(&self, id: u64, order: &[u8]) -> Call<()> {
-        self.send(Kind::Ask, "*", id, order)
+    pub(super) fn ask(&self, to: &str, id: u64, order: &[u8]) -> Call<()> {
+        self.send(Kind::Ask, to, id, order)
     }
 
     pub(super) fn handle_control(self: &Arc<Self>, message: &[u8]) {
@@ -113,7 +126,6 @@ impl Node {
                 Ok(order) => self.handle_order(id, from, order),
                 Err(error) => tracing::warn!(%error, "an order that this version does not know"),
             },
-            Kind::Input => self.handle_input(body),
             Kind::Answer => match serde_json::from_slice::<Answer>(body) {
                 Ok(answer) => self.surveys.answered(id, from, answer, self.now()),
                 Err(error) => tracing::warn!(%error, "an answer that this version does not know"),
@@ -121,20 +133,16 @@ impl Node {
         }
     }
 
-    fn handle_input(&self, body: &[u8]) {
-        let text = std::str::from_utf8(body).unwrap_or_default();
-        let Some((session, data)) = text.split_once('\n') else { return };
-        if let Err(error) = self.take_emulated(session, data) {
-            tracing::debug!(%error, "commands for a session were not taken");
-        }
-    }
-
     fn handle_order(self: &Arc<Self>, id: u64, from: &str, order: Order) {
         let from: Box<str> = from.into();
         // The engine is in a call of its own, and some answers take a while to be put together.
         self.later(Arc::downgrade(self), move |node| {
-            let is_new = !order.acts() || node.known.note(&from, id);
-            let answer = if is_new { node.carry_out(&order) } else { Answer::Done };
+            let answer = if order.acts() {
+                let (now, keep) = (node.now(), 2 * node.patience());
+                node.known.once((from.clone(), id), now, keep, || node.carry_out(&order))
+            } else {
+                node.carry_out(&order)
+            };
             let body = serde_json::to_vec(&answer).expect("it is made of text and numbers");
             node.detach(node.send(Kind::Answer, &from, id, &body), "an answer to another node");
         });
@@ -156,14 +164,24 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_known_again() {
+    fn an_order_is_carried_out_once_and_answered_alike() {
         let known = Known::default();
-        assert!(known.note("a", 1));
-        assert!(known.note("b", 1));
-        assert!(!known.note("a", 1));
+        let ask = |from: &str, id, now, answer: Answer| {
+            let mut done = false;
+            let said = known.once((from.into(), id), now, 100, || {
+                done = true;
+                answer
+            });
+            (done, said)
+        };
+        assert_eq!(ask("a", 1, 0, Answer::Full), (true, Answer::Full));
+        assert_eq!(ask("a", 1, 50, Answer::Done), (false, Answer::Full));
+        assert_eq!(ask("b", 1, 50, Answer::Done), (true, Answer::Done));
+        assert_eq!(ask("a", 1, 101, Answer::Done), (true, Answer::Done));
         for id in 2..=REMEMBERED as u64 + 2 {
-            assert!(known.note("a", id));
+            assert!(ask("a", id, 101, Answer::Done).0);
         }
-        assert!(known.note("a", 1));
+        assert!(ask("a", 1, 101, Answer::Done).0);
+        assert!(known.0.lock().answers.len() <= REMEMBERED);
     }
 }

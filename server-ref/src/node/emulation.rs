@@ -4,9 +4,12 @@
 //! A session is named by a secret that only its client was told. What waits for a session is bounded; a piece that
 //! does not fit is refused, never dropped.
 
-use super::{Node, control::Kind};
+use super::{
+    Node,
+    orders::{Answer, Order},
+};
 use crate::{
-    engine::Call,
+    engine::EngineError,
     hub::{Connection, InputRefused},
 };
 use foldhash::fast::RandomState;
@@ -36,6 +39,12 @@ pub enum EmulationError {
     /// The session has not yet read what came before.
     #[error("too much of this session waits already")]
     Full,
+    /// This node cannot reach the other ones at the moment.
+    #[error("the node of this session cannot be reached now")]
+    Away,
+    /// Whether the session has the piece is not known.
+    #[error("the node of this session did not answer in time")]
+    Unanswered,
 }
 
 impl From<InputRefused> for EmulationError {
@@ -80,18 +89,33 @@ impl Node {
     }
 
     /// Takes a piece for a session of this node.
-    ///
-    /// # Errors
-    /// There is no such session, or it has too much to read already.
-    pub fn take_emulated(&self, session: &str, data: &str) -> Result<(), EmulationError> {
+    pub(super) fn take_emulated(&self, session: &str, data: &str) -> Result<(), EmulationError> {
         let connection = self.emulated.0.lock().get(session).cloned().ok_or(EmulationError::NoSession)?;
         Ok(connection.input(data.into())?)
     }
 
-    /// Hands a piece to the node that has its session. Complete once that node will hear of it, in the order of
-    /// these calls; a session that is gone by then has told its client so on its stream.
-    pub fn forward_emulated(&self, piece: Emulated) -> Call<()> {
-        let body = format!("{}\n{}", piece.session, piece.data);
-        self.send(Kind::Input, &piece.node, 0, body.as_bytes())
+    /// Hands a piece to its session, on whatever node that is. Complete once the session has it: pieces that are
+    /// sent one after the other keep their order, whichever nodes they go through.
+    ///
+    /// # Errors
+    /// What [`EmulationError`] names; nothing was taken but where it says so.
+    pub async fn emulate(self: &Arc<Self>, piece: Emulated) -> Result<(), EmulationError> {
+        if piece.node.is_empty() || piece.node == self.id() {
+            return self.take_emulated(&piece.session, &piece.data);
+        }
+        let order = Order::Input { session: piece.session, data: piece.data };
+        match self.order_one(&piece.node, &order).await {
+            Ok(Some(Answer::Done)) => Ok(()),
+            Ok(Some(Answer::Full)) => Err(EmulationError::Full),
+            Ok(_) => Err(EmulationError::NoSession),
+            Err(error @ EngineError::Away { .. }) => {
+                self.note_failure("commands for a session", error);
+                Err(EmulationError::Away)
+            }
+            Err(error) => {
+                self.note_failure("commands for a session", error);
+                Err(EmulationError::Unanswered)
+            }
+        }
     }
 }

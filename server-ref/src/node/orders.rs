@@ -1,7 +1,7 @@
 //! What the application has all nodes do to connections, and what it asks them: carried out here for the
 //! connections of this node.
 
-use super::Node;
+use super::{EmulationError, Node};
 use crate::{
     api::Pattern,
     engine::Channel,
@@ -95,6 +95,13 @@ pub enum Order {
         /// When they expire, Unix seconds; `None`: never.
         expires_at: Option<i64>,
     },
+    /// Take commands for a session that gets them beside its streamed response.
+    Input {
+        /// The secret of the session.
+        session: String,
+        /// Commands, one on each line.
+        data: String,
+    },
     /// Name the channels that somebody is subscribed to.
     Channels {
         /// Which; empty: all.
@@ -117,6 +124,10 @@ impl Order {
 pub enum Answer {
     /// It was carried out.
     Done,
+    /// There is no such session, or not any more.
+    NoSession,
+    /// The session has not yet read what came before: nothing was taken.
+    Full,
     /// Channels, and how many connections of the node are subscribed to each.
     Channels(BTreeMap<String, u32>),
     /// There are more than [`MAX_CHANNELS`].
@@ -179,6 +190,13 @@ impl Node {
                         connection.control(Control::Refresh { expires_at: *expires_at });
                     }
                 });
+            }
+            Order::Input { session, data } => {
+                return match self.take_emulated(session, data) {
+                    Ok(()) => Answer::Done,
+                    Err(EmulationError::Full) => Answer::Full,
+                    Err(_) => Answer::NoSession,
+                };
             }
             Order::Channels { pattern } => return self.channels(pattern),
             Order::Info => return Answer::Info(self.info()),

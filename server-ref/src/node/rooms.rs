@@ -84,7 +84,10 @@ impl Node {
 
     pub(super) fn doubt(self: &Arc<Self>, doubt: &Doubt) {
         let rooms = match doubt {
-            Doubt::All => self.hub.all(),
+            Doubt::All => {
+                self.metrics.engine_doubts.increment(1);
+                self.hub.all()
+            }
             Doubt::Channels(channels) => {
                 channels.iter().filter_map(|channel| self.hub.room(channel)).collect()
             }

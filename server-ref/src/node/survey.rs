@@ -6,7 +6,7 @@ use crate::{clock::Millis, engine::EngineError};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     sync::Arc,
 };
 use tokio::sync::oneshot;
@@ -26,6 +26,8 @@ pub struct Answers {
 type Outcome = Result<Answers, EngineError>;
 
 struct Survey {
+    /// The node that is asked; `*`: all of them.
+    to: Arc<str>,
     waiting: BTreeSet<Arc<str>>,
     answers: BTreeMap<Arc<str>, Answer>,
     /// It is not over before: who there is may not be known yet.
@@ -80,11 +82,16 @@ impl Surveys {
 
     /// A node has answered.
     pub(super) fn answered(&self, id: u64, from: &str, answer: Answer, now: Millis) {
-        if let Some(survey) = self.inner.lock().1.get_mut(&id) {
-            survey.waiting.remove(from);
-            survey.answers.insert(from.into(), answer);
+        let mut inner = self.inner.lock();
+        let btree_map::Entry::Occupied(mut entry) = inner.1.entry(id) else { return };
+        let survey = entry.get_mut();
+        survey.waiting.remove(from);
+        survey.answers.insert(from.into(), answer);
+        if survey.waiting.is_empty() && now >= survey.not_before {
+            let survey = entry.remove();
+            drop(inner);
+            survey.end();
         }
-        self.end_where(|survey| survey.waiting.is_empty() && now >= survey.not_before);
     }
 
     /// A node has gone.
@@ -96,13 +103,13 @@ impl Surveys {
     }
 
     /// Ends what is over, and gives what is to be sent again.
-    fn due(&self, now: Millis, pause: Millis) -> Vec<(u64, Bytes)> {
+    fn due(&self, now: Millis, pause: Millis) -> Vec<(u64, Arc<str>, Bytes)> {
         self.end_where(|survey| now >= survey.until || survey.waiting.is_empty() && now >= survey.not_before);
         let mut again = Vec::new();
         for (id, survey) in &mut self.inner.lock().1 {
             if now >= survey.again_at && !survey.waiting.is_empty() {
                 survey.again_at = now + pause;
-                again.push((*id, survey.body.clone()));
+                again.push((*id, Arc::clone(&survey.to), survey.body.clone()));
             }
         }
         again
@@ -127,21 +134,59 @@ impl Node {
         if !self.engine.is_shared() {
             return Ok(Answers { answers, unanswered: Vec::new() });
         }
-        let body = Bytes::from(serde_json::to_vec(order).expect("it is made of text and numbers"));
-        let (outcome, over) = oneshot::channel();
-        let now = self.now();
         let (waiting, not_before) = {
             let peers = self.peers.lock();
             (peers.all().cloned().collect(), peers.known_from())
         };
+        self.survey("*".into(), waiting, not_before, answers, order).await
+    }
+
+    /// Has one other node carry an order out, and waits for what it says. `None`: there is no such node, or it has
+    /// gone meanwhile.
+    ///
+    /// # Errors
+    /// The engine did not pass it on; or [`EngineError::Deadline`]: the node did not answer in time, and whether it
+    /// has carried the order out is not known.
+    pub(super) async fn order_one(
+        self: &Arc<Self>,
+        peer: &str,
+        order: &Order,
+    ) -> Result<Option<Answer>, EngineError> {
+        let (is_there, all_known) = {
+            let peers = self.peers.lock();
+            (peers.all().any(|known| **known == *peer), self.now() >= peers.known_from())
+        };
+        if !self.engine.is_shared() || all_known && !is_there {
+            return Ok(None);
+        }
+        let peer: Arc<str> = peer.into();
+        let waiting = BTreeSet::from([Arc::clone(&peer)]);
+        let mut said = self.survey(Arc::clone(&peer), waiting, 0, BTreeMap::new(), order).await?;
+        match said.answers.remove(&peer) {
+            None if !said.unanswered.is_empty() => Err(EngineError::Deadline),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn survey(
+        self: &Arc<Self>,
+        to: Arc<str>,
+        waiting: BTreeSet<Arc<str>>,
+        not_before: Millis,
+        answers: BTreeMap<Arc<str>, Answer>,
+        order: &Order,
+    ) -> Outcome {
+        let body = Bytes::from(serde_json::to_vec(order).expect("it is made of text and numbers"));
+        let (outcome, over) = oneshot::channel();
+        let now = self.now();
         let until = now + self.patience();
         let again_at = now + self.pause();
-        let survey = Survey { waiting, answers, not_before, again_at, until, body: body.clone(), outcome };
+        let (asked, copy) = (Arc::clone(&to), body.clone());
+        let survey = Survey { to, waiting, answers, not_before, again_at, until, body, outcome };
         let busy = EngineError::Away { retry_after: self.patience() };
         let id = self.surveys.open(survey).ok_or(busy)?;
-        let call = self.ask(id, &body);
-        self.after(call, id, |node, id, result| match result {
-            Ok(()) => node.surveys.due(node.now(), node.pause()).into_iter().for_each(drop),
+        self.after(self.ask(&asked, id, &copy), id, |node, id, result| match result {
+            Ok(()) => node.see_to_surveys(node.now()),
             Err(error) => node.surveys.fail(id, error),
         });
         // Its host sleeps until the deadline that it knows.
@@ -149,7 +194,8 @@ impl Node {
         over.await.unwrap_or(Err(EngineError::Deadline))
     }
 
-    fn patience(&self) -> Millis {
+    /// Milliseconds that an answer may take.
+    pub(super) fn patience(&self) -> Millis {
         self.config.node.answer_timeout.millis().max(1)
     }
 
@@ -158,8 +204,8 @@ impl Node {
     }
 
     pub(super) fn see_to_surveys(self: &Arc<Self>, now: Millis) {
-        for (id, body) in self.surveys.due(now, self.pause()) {
-            self.detach(self.ask(id, &body), "an order to other nodes");
+        for (id, to, body) in self.surveys.due(now, self.pause()) {
+            self.detach(self.ask(&to, id, &body), "an order to other nodes");
         }
     }
 }

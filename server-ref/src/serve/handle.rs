@@ -219,7 +219,7 @@ impl Handle {
                     let what = format!("more than {MAX_CHANNELS} channels on one node, ask with a pattern");
                     return Err(CallError::because(ErrorCode::LimitExceeded, what));
                 }
-                Answer::Done | Answer::Info(_) => {}
+                Answer::Done | Answer::NoSession | Answer::Full | Answer::Info(_) => {}
             }
         }
         Ok(Reached { found, unanswered: names(&answers) })

@@ -44,36 +44,35 @@ pub(super) async fn events(
     with_cors(&headers, open(&node, &headers, first, limit, Framing::Events))
 }
 
-/// `POST`: `{"session":"…","node":"…","data":"<commands>"}`. Answered 204 once the commands are in the hands of the
-/// node that has the session.
+/// `POST`: `{"session":"…","node":"…","data":"<commands>"}`. Answered 204 once the session has the
+/// commands, on whatever node it is.
 pub(super) async fn emulation(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Response {
     if let Err(refused) = admission::check_origin(&node, &headers) {
         return refused;
     }
     let answer = match serde_json::from_slice::<Emulated>(&body) {
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-        Ok(piece) if piece.node.is_empty() || piece.node == node.id() => {
-            match node.take_emulated(&piece.session, &piece.data) {
-                Ok(()) => StatusCode::NO_CONTENT.into_response(),
-                Err(error @ EmulationError::NoSession) => {
-                    (StatusCode::NOT_FOUND, format!("{error}\n")).into_response()
-                }
-                Err(error @ EmulationError::Full) => {
-                    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], format!("{error}\n"))
-                        .into_response()
-                }
-            }
-        }
-        Ok(piece) => match node.forward_emulated(piece).finish().await {
+        Ok(piece) => match node.emulate(piece).await {
             Ok(()) => StatusCode::NO_CONTENT.into_response(),
-            Err(error) => {
-                node.note_failure("control", error);
-                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "the engine is away\n")
-                    .into_response()
-            }
+            Err(error) => refuse_piece(error),
         },
     };
     with_cors(&headers, answer)
+}
+
+/// A client may send what was not taken again, after a while; what may have been taken it must not.
+fn refuse_piece(error: EmulationError) -> Response {
+    let status = match error {
+        EmulationError::NoSession => StatusCode::NOT_FOUND,
+        EmulationError::Full => StatusCode::TOO_MANY_REQUESTS,
+        EmulationError::Away => StatusCode::SERVICE_UNAVAILABLE,
+        EmulationError::Unanswered => StatusCode::GATEWAY_TIMEOUT,
+    };
+    let mut response = (status, format!("{error}\n")).into_response();
+    if matches!(error, EmulationError::Full | EmulationError::Away) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// A page asks whether it may send such a request.

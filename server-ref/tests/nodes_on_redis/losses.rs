@@ -7,11 +7,17 @@ use crate::{
     relay::Relay,
     server::{Durability, RedisServer},
 };
-use std::time::Duration;
 
 /// Waits until both nodes have noticed, and are well again.
 async fn well(nodes: [&Node; 2]) {
     until(async || nodes[0].is_ready().await && nodes[1].is_ready().await).await;
+}
+
+/// Lets something befall the links of a node, and waits until it has noticed, and is well again.
+async fn notices(node: &Node, what: impl FnOnce()) {
+    let before = node.doubts().await;
+    what();
+    until(async || node.doubts().await > before && node.is_ready().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +55,8 @@ async fn a_redis_that_stops_for_a_while_costs_nothing_but_time() {
     until(async || !one.is_ready().await && !other.is_ready().await).await;
     redis.thaw();
     load.more(200).await;
-    redis.command::<String>(&["CLIENT", "PAUSE", "2500", "ALL"]).await;
+    // Twice as long as a node waits for an answer.
+    redis.command::<String>(&["CLIENT", "PAUSE", "4000", "ALL"]).await;
     until(async || !one.is_ready().await && !other.is_ready().await).await;
     load.more(200).await;
     redis.restart().await;
@@ -68,17 +75,12 @@ async fn readers_of_a_node_whose_links_die_silently_notice_nothing() {
     for _ in 0..2 {
         load.more(200).await;
         // The link for hints alone, in one direction; then all of them, in both.
-        assert!(relay.deafen() > 0);
-        until(async || !deaf.is_ready().await).await;
-        until(async || deaf.is_ready().await).await;
+        notices(&deaf, || assert!(relay.deafen() > 0)).await;
         load.more(200).await;
-        relay.blackhole();
-        until(async || !deaf.is_ready().await).await;
-        until(async || deaf.is_ready().await).await;
+        notices(&deaf, || relay.blackhole()).await;
         load.more(200).await;
         // A link that is cut is made anew at once.
-        relay.cut();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        notices(&deaf, || relay.cut()).await;
     }
     load.more(200).await;
     let sum = load.end(&[&deaf, &other], &redis.url()).await;

@@ -97,9 +97,19 @@ impl Node {
 
     /// Whether it has answered a command with an error.
     pub(crate) async fn has_refused(&self) -> bool {
+        self.counted("homing_command_errors_total").await > 0
+    }
+
+    /// How often it has noticed that it may not have heard everything, and has read on since: being without its
+    /// links can be over before anybody has asked whether it is ready.
+    pub(crate) async fn doubts(&self) -> u64 {
+        self.counted("homing_engine_doubts_total").await
+    }
+
+    async fn counted(&self, name: &str) -> u64 {
         let metrics = self.fetch("/metrics").await;
-        let errors = metrics.lines().find(|line| line.starts_with("homing_command_errors_total"));
-        errors.is_some_and(|line| !line.ends_with(" 0"))
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |count| count.parse().unwrap())
     }
 }
 
