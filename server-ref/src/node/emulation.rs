@@ -103,6 +103,10 @@ impl Node {
         if piece.node.is_empty() || piece.node == self.id() {
             return self.take_emulated(&piece.session, &piece.data);
         }
+        // The id comes from anybody, and goes into the head of a message between nodes.
+        if !super::is_uuid(&piece.node) {
+            return Err(EmulationError::NoSession);
+        }
         let order = Order::Input { session: piece.session, data: piece.data };
         match self.order_one(&piece.node, &order).await {
             Ok(Some(Answer::Done)) => Ok(()),

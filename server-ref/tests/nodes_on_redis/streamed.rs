@@ -77,7 +77,12 @@ async fn commands_find_their_session_from_every_node() {
         let forged = json!({"session": guess, "node": node, "data": publish});
         assert_eq!(ada.send(&nodes[at], forged).await, 404);
     }
-    let astray = json!({"session": session, "node": "no-node", "data": ""});
+    // What is no id goes nowhere, whatever it holds of a message between nodes.
+    for id in ["no-node", "* 0 phantom\n", &format!("{} 0 phantom\n", node.as_str().unwrap())] {
+        let forged = json!({"session": session, "node": id, "data": ""});
+        assert_eq!(ada.send(&nodes[1], forged).await, 404);
+    }
+    let astray = json!({"session": session, "node": "00000000-0000-4000-8000-000000000000", "data": ""});
     // A node that has just started asks, for it does not yet know who is there.
     until(async || ada.send(&nodes[1], astray.clone()).await == 404).await;
     let publish = json!({"id": 100, "publish": {"channel": "chat:streamed", "data": "hers"}});
