@@ -38,6 +38,7 @@ pub mod hooks;
 pub mod hub;
 pub mod metrics;
 pub mod node;
+mod payload;
 pub mod rpc;
 pub mod serve;
 pub mod session;

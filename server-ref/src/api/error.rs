@@ -1,7 +1,7 @@
 //! Why a call of the application was refused, with the protocol's numbers.
 
 use super::pattern::BadPattern;
-use crate::engine::EngineError;
+use crate::{engine::EngineError, payload::PayloadError};
 use homing_core::wire::ErrorCode;
 use std::borrow::Cow;
 
@@ -49,6 +49,12 @@ impl CallError {
 impl From<ErrorCode> for CallError {
     fn from(code: ErrorCode) -> Self {
         Self::Refused { code, message: code.text().into() }
+    }
+}
+
+impl From<PayloadError> for CallError {
+    fn from(error: PayloadError) -> Self {
+        Self::bad_request(error)
     }
 }
 

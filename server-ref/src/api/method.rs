@@ -108,11 +108,10 @@ impl Method {
                 told(handle.disconnect(whom, ended).await)
             }
             Self::Refresh => {
-                let (whom, has_expired, expires_at) = read::<request::Refresh>(body)?.parts();
-                told(if has_expired {
-                    handle.expire(whom).await
-                } else {
-                    handle.refresh(whom, expires_at).await
+                let (whom, refreshed) = read::<request::Refresh<'_>>(body)?.parts()?;
+                told(match refreshed {
+                    None => handle.expire(whom).await,
+                    Some(refreshed) => handle.refresh(whom, refreshed).await,
                 })
             }
             Self::Presence => {

@@ -5,9 +5,9 @@ use super::{CallError, HistoryQuery, PublishOptions};
 use crate::{
     frames,
     node::Whom,
-    session::{Admission, Changes, Since},
+    payload::{self, Field},
+    session::{Admission, Changes, Refreshed, Since},
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use homing_core::wire::Raw;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -22,24 +22,9 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Json<'a
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The payload of two fields, of which one may be there.
-fn payload<'a>(
-    what: &str,
-    data: Json<'a>,
-    b64data: Option<&Cow<'a, str>>,
-) -> Result<Option<Cow<'a, str>>, CallError> {
-    let Some(encoded) = b64data.filter(|text| !text.is_empty()) else {
-        return Ok(data.map(|data| data.get().into()));
-    };
-    let wrong = || CallError::bad_request(format!("b64{what} is not JSON in base64"));
-    let text = BASE64_STANDARD.decode(encoded.as_bytes()).map_err(|_| wrong())?;
-    let text = String::from_utf8(text).map_err(|_| wrong())?;
-    Raw::new(&text).map_err(|_| wrong())?;
-    Ok(Some(text.into()))
-}
-
-fn missing(what: &str) -> CallError {
-    CallError::bad_request(format!("missing field `{what}`"))
+/// The message of two fields, one of which has to be there.
+fn message<'a>(data: Json<'a>, b64data: Option<&str>) -> Result<Cow<'a, str>, CallError> {
+    payload::text(Field::Data, data, b64data)?.ok_or_else(|| CallError::bad_request("missing field `data`"))
 }
 
 /// Publishes to a channel.
@@ -91,7 +76,7 @@ pub(super) type Message<'a> = (Cow<'a, str>, PublishOptions);
 
 impl<'a> Publish<'a> {
     pub(super) fn message(self) -> Result<(Cow<'a, str>, Message<'a>), CallError> {
-        let data = payload("data", self.data, self.b64data.as_ref())?.ok_or_else(|| missing("data"))?;
+        let data = message(self.data, self.b64data.as_deref())?;
         let options = PublishOptions {
             tags: self.tags.unwrap_or_default(),
             skip_history: self.skip_history.unwrap_or_default(),
@@ -103,7 +88,7 @@ impl<'a> Publish<'a> {
 
 impl<'a> Broadcast<'a> {
     pub(super) fn message(self) -> Result<(Vec<Cow<'a, str>>, Message<'a>), CallError> {
-        let data = payload("data", self.data, self.b64data.as_ref())?.ok_or_else(|| missing("data"))?;
+        let data = message(self.data, self.b64data.as_deref())?;
         let options = PublishOptions {
             tags: self.tags.unwrap_or_default(),
             skip_history: self.skip_history.unwrap_or_default(),
@@ -180,7 +165,7 @@ pub(super) struct Subscribe<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<serde_json::Value>")]
     info: Json<'a>,
-    /// The same in base64.
+    /// `info` as JSON in base64, instead of `info`.
     #[serde(borrow)]
     b64info: Option<Cow<'a, str>>,
     /// Only the connection with this id.
@@ -191,7 +176,7 @@ pub(super) struct Subscribe<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<serde_json::Value>")]
     data: Json<'a>,
-    /// The same in base64.
+    /// `data` as JSON in base64, instead of `data`.
     #[serde(borrow)]
     b64data: Option<Cow<'a, str>>,
     /// When the subscription expires, Unix seconds; 0: never.
@@ -205,9 +190,8 @@ pub(super) struct Subscribe<'a> {
 
 impl<'a> Subscribe<'a> {
     pub(super) fn parts(self) -> Result<(Whom, Cow<'a, str>, Admission), CallError> {
-        let line = |text: Cow<'_, str>| frames::on_one_line(&text).into();
-        let info = payload("info", self.info, self.b64info.as_ref())?.map(line);
-        let data = payload("data", self.data, self.b64data.as_ref())?.map(line);
+        let info = payload::line(Field::Info, self.info, self.b64info.as_deref())?;
+        let data = payload::line(Field::Data, self.data, self.b64data.as_deref())?;
         let expires_at = self.expire_at.filter(|at| *at > 0);
         let since = self.recover_since.map(Since::from);
         let changes = self.over.unwrap_or_default().into();
@@ -281,7 +265,7 @@ impl Disconnect {
 /// Says when a user's connections expire.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "RefreshRequest")]
-pub(super) struct Refresh {
+pub(super) struct Refresh<'a> {
     /// Whose; may be left out where `client` or `session` is there.
     #[serde(default)]
     user: String,
@@ -293,14 +277,23 @@ pub(super) struct Refresh {
     expired: Option<bool>,
     /// When they expire, Unix seconds; 0 or left out: never.
     expire_at: Option<i64>,
+    /// JSON shown in presence and beside publications from now on; left out: as before.
+    #[serde(borrow)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    info: Json<'a>,
+    /// `info` as JSON in base64, instead of `info`.
+    #[serde(borrow)]
+    b64info: Option<Cow<'a, str>>,
 }
 
-impl Refresh {
-    /// Whose, whether they have expired, and when they will.
-    pub(super) fn parts(self) -> (Whom, bool, Option<i64>) {
+impl Refresh<'_> {
+    /// Whose, and what becomes of them; nothing where they have expired.
+    pub(super) fn parts(self) -> Result<(Whom, Option<Refreshed>), CallError> {
         let whom =
             Whom { user: self.user, client: self.client, session: self.session, whitelist: Vec::new() };
-        (whom, self.expired.unwrap_or_default(), self.expire_at.filter(|at| *at > 0))
+        let info = payload::line(Field::Info, self.info, self.b64info.as_deref())?;
+        let refreshed = Refreshed { expires_at: self.expire_at.filter(|at| *at > 0), info };
+        Ok((whom, (!self.expired.unwrap_or_default()).then_some(refreshed)))
     }
 }
 
@@ -362,13 +355,11 @@ pub(super) struct Batch<'a> {
     pub(super) parallel: Option<bool>,
 }
 
-/// Checks an admission that a Rust program has made.
-pub(crate) fn checked(mut admission: Admission) -> Result<Admission, CallError> {
-    for (name, json) in [("info", &mut admission.info), ("data", &mut admission.data)] {
-        if let Some(text) = json {
-            Raw::new(text).map_err(|_| CallError::bad_request(format!("{name} is not JSON")))?;
-            *json = Some(frames::on_one_line(text).into());
-        }
+/// Checks JSON that a Rust program has given.
+pub(crate) fn checked(name: &str, json: &mut Option<Box<str>>) -> Result<(), CallError> {
+    if let Some(text) = json {
+        Raw::new(text).map_err(|_| CallError::bad_request(format!("{name} is not JSON")))?;
+        *json = Some(frames::on_one_line(text).into());
     }
-    Ok(admission)
+    Ok(())
 }

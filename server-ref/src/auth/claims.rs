@@ -1,10 +1,14 @@
 //! What tokens claim, as JSON has it and as the server uses it.
 
 use super::TokenError;
-use crate::session::Changes;
+use crate::{
+    api::Override,
+    payload::{self, Field, PayloadError},
+    session::Changes,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// What a valid connection token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct SubscriptionClaims {
     pub expires_at: Option<i64>,
     /// JSON about this user in this channel.
     pub info: Option<Box<str>>,
+    /// Options of the namespace that are others for this subscription.
+    pub changes: Changes,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +70,8 @@ pub(super) struct Claims<'a> {
     #[serde(default, borrow)]
     info: Option<&'a RawValue>,
     #[serde(default, borrow)]
+    b64info: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
     meta: Option<&'a RawValue>,
     #[serde(default)]
     expire_at: Option<f64>,
@@ -73,6 +81,8 @@ pub(super) struct Claims<'a> {
     channels: Vec<String>,
     #[serde(default, borrow)]
     subs: BTreeMap<String, Sub<'a>>,
+    #[serde(default, rename = "override")]
+    over: Option<Override>,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +90,26 @@ struct Sub<'a> {
     #[serde(default, borrow)]
     info: Option<&'a RawValue>,
     #[serde(default, borrow)]
+    b64info: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
     data: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    b64data: Option<Cow<'a, str>>,
+    #[serde(default, rename = "override")]
+    over: Option<Override>,
+}
+
+impl TryFrom<Sub<'_>> for TokenSubscription {
+    type Error = PayloadError;
+
+    fn try_from(sub: Sub<'_>) -> Result<Self, PayloadError> {
+        Ok(Self {
+            info: payload::line(Field::Info, sub.info, sub.b64info.as_deref())?,
+            data: payload::line(Field::Data, sub.data, sub.b64data.as_deref())?,
+            expires_at: None,
+            changes: sub.over.map(Changes::from).unwrap_or_default(),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -99,15 +128,13 @@ impl Audience {
     }
 }
 
-/// JSON on one line: a frame may hold several objects, divided by line feeds.
-fn line(raw: Option<&RawValue>) -> Option<Box<str>> {
-    let text = raw?.get();
-    (text != "null").then(|| text.replace(['\n', '\r'], " ").into())
+fn unusable(error: impl std::fmt::Display) -> TokenError {
+    TokenError::Invalid(format!("its claims: {error}"))
 }
 
 impl<'a> Claims<'a> {
     pub(super) fn read(json: &'a str) -> Result<Self, TokenError> {
-        serde_json::from_str(json).map_err(|error| TokenError::Invalid(format!("its claims: {error}")))
+        serde_json::from_str(json).map_err(unusable)
     }
 
     fn expires_at(&self) -> Option<i64> {
@@ -116,25 +143,27 @@ impl<'a> Claims<'a> {
         (at > 0.0).then_some(at as i64)
     }
 
-    pub(super) fn connection(self, user: String) -> ConnectionClaims {
-        let expires_at = self.expires_at();
-        let mut subs: BTreeMap<String, TokenSubscription> =
-            self.channels.into_iter().map(|channel| (channel, TokenSubscription::default())).collect();
-        subs.extend(self.subs.into_iter().map(|(channel, sub)| {
-            (
-                channel,
-                TokenSubscription {
-                    info: line(sub.info),
-                    data: line(sub.data),
-                    ..TokenSubscription::default()
-                },
-            )
-        }));
-        ConnectionClaims { user, expires_at, info: line(self.info), data: None, meta: line(self.meta), subs }
+    fn info(&self) -> Result<Option<Box<str>>, TokenError> {
+        payload::line(Field::Info, self.info, self.b64info.as_deref()).map_err(unusable)
     }
 
-    pub(super) fn subscription(self, user: String) -> SubscriptionClaims {
-        let expires_at = self.expires_at();
-        SubscriptionClaims { user, channel: self.channel, expires_at, info: line(self.info) }
+    pub(super) fn connection(self, user: String) -> Result<ConnectionClaims, TokenError> {
+        let (expires_at, info) = (self.expires_at(), self.info()?);
+        let meta = payload::line(Field::Meta, self.meta, None).map_err(unusable)?;
+        let channels = self.channels.into_iter();
+        let mut subs: BTreeMap<_, _> =
+            channels.map(|channel| (channel, TokenSubscription::default())).collect();
+        for (channel, sub) in self.subs {
+            let sub = TokenSubscription::try_from(sub)
+                .map_err(|error| unusable(format_args!("subs[{channel:?}]: {error}")))?;
+            subs.insert(channel, sub);
+        }
+        Ok(ConnectionClaims { user, expires_at, info, data: None, meta, subs })
+    }
+
+    pub(super) fn subscription(self, user: String) -> Result<SubscriptionClaims, TokenError> {
+        let (expires_at, info) = (self.expires_at(), self.info()?);
+        let changes = self.over.map(Changes::from).unwrap_or_default();
+        Ok(SubscriptionClaims { user, channel: self.channel, expires_at, info, changes })
     }
 }

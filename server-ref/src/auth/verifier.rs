@@ -85,7 +85,7 @@ impl Verifier {
         &self,
         token: &str,
         clock: &Arc<dyn Clock>,
-        take: fn(Claims<'_>, String) -> T,
+        take: fn(Claims<'_>, String) -> Result<T, TokenError>,
     ) -> Verification<T> {
         let header = match decode_header(token) {
             Ok(header) => header,
@@ -120,7 +120,7 @@ impl Expected {
         algorithm: Algorithm,
         key: &DecodingKey,
         unix: i64,
-        take: fn(Claims<'_>, String) -> T,
+        take: fn(Claims<'_>, String) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
         let invalid = |reason: &str| TokenError::Invalid(reason.to_owned());
         // Only the signature: times are judged on the server's clock, not on one inside the library.
@@ -163,6 +163,6 @@ impl Expected {
                 }
             }
         };
-        Ok(take(claims, user))
+        take(claims, user)
     }
 }

@@ -1,7 +1,10 @@
 //! The part of a connection that others reach: its outgoing queue, bounded in bytes, and what the node wants
 //! of its session.
 
-use crate::{engine::Channel, session::Admission};
+use crate::{
+    engine::Channel,
+    session::{Admission, Refreshed},
+};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -55,11 +58,8 @@ pub enum Control {
         /// What the application says of it.
         admission: Arc<Admission>,
     },
-    /// The connection's expiry has moved: Unix seconds, or never.
-    Refresh {
-        /// The new expiry.
-        expires_at: Option<i64>,
-    },
+    /// The connection's expiry has moved, or what is told of its client is another.
+    Refresh(Arc<Refreshed>),
 }
 
 /// Why a connection does not take its client's commands.

@@ -30,6 +30,8 @@ pub(crate) struct Lease {
     pub(crate) owner: Arc<str>,
     pub(crate) value: Bytes,
     pub(crate) announce: bool,
+    /// The engine may have another value: joining again mends that.
+    pub(crate) is_stale: bool,
 }
 
 pub(super) struct Leases {
@@ -55,6 +57,19 @@ impl Node {
         self.leases.part(&key).lock().insert(key, lease);
     }
 
+    /// Gives an entry that is kept alive another value. Nobody is told: it is neither a coming nor a going.
+    pub(crate) fn change_lease(self: &Arc<Self>, channel: &Channel, client: &Arc<str>, value: Bytes) {
+        let key = (Arc::clone(channel), Arc::clone(client));
+        let changed = {
+            let mut part = self.leases.part(&key).lock();
+            let Some(held) = part.get_mut(&key).filter(|held| held.value != value) else { return };
+            held.value = value;
+            held.is_stale = true;
+            held.clone()
+        };
+        self.rejoin(key, changed);
+    }
+
     /// Removes an entry, and keeps it alive no longer. If the engine is away the entry lapses by itself.
     pub(crate) fn drop_lease(&self, channel: &Channel, client: &Arc<str>) {
         let key = (Arc::clone(channel), Arc::clone(client));
@@ -70,6 +85,9 @@ impl Node {
         let mut due: Vec<(Key, Lease)> =
             part.lock().iter().map(|(key, lease)| (key.clone(), lease.clone())).collect();
         due.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, held) in due.extract_if(.., |(_, held)| held.is_stale) {
+            self.rejoin(key, held);
+        }
         while !due.is_empty() {
             let batch = due.split_off(due.len().saturating_sub(BATCH));
             let renewal = |((channel, key), held): &(Key, Lease)| Renewal {
@@ -92,17 +110,24 @@ impl Node {
         for ((key, held), answer) in batch.into_iter().zip(answers) {
             // Fenced cannot be: nobody else joins under a connection's id. Joining again would be wrong.
             if answer == Renewed::Absent && self.leases.part(&key).lock().contains_key(&key) {
-                let join = self.join(&key.0, &key.1, &held);
-                self.after(join, key, Self::handle_rejoined);
+                self.rejoin(key, held);
             }
         }
     }
 
-    fn handle_rejoined(self: &Arc<Self>, key: Key, result: Result<Joined, EngineError>) {
+    fn rejoin(self: &Arc<Self>, key: Key, held: Lease) {
+        let join = self.join(&key.0, &key.1, &held);
+        self.after(join, (key, held.value), Self::handle_rejoined);
+    }
+
+    fn handle_rejoined(self: &Arc<Self>, (key, value): (Key, Bytes), result: Result<Joined, EngineError>) {
         match result {
             Err(error) => self.note_failure("join", error),
             Ok(joined) => {
-                let known = self.leases.part(&key).lock().get_mut(&key).map(|held| held.birth = joined.birth);
+                let known = self.leases.part(&key).lock().get_mut(&key).map(|held| {
+                    held.birth = joined.birth;
+                    held.is_stale = held.value != value;
+                });
                 if known.is_none() {
                     self.drop_lease(&key.0, &key.1);
                 }

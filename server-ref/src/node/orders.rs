@@ -6,7 +6,7 @@ use crate::{
     api::Pattern,
     engine::Channel,
     hub::{Close, Connection, Control},
-    session::Admission,
+    session::{Admission, Refreshed},
 };
 use homing_core::wire::DisconnectCode;
 use serde::{Deserialize, Serialize};
@@ -92,8 +92,9 @@ pub enum Order {
         whom: Whom,
         /// They have expired.
         expired: bool,
-        /// When they expire, Unix seconds; `None`: never.
-        expires_at: Option<i64>,
+        /// What becomes of them otherwise.
+        #[serde(flatten)]
+        refreshed: Refreshed,
     },
     /// Take commands for a session that gets them beside its streamed response.
     Input {
@@ -181,13 +182,15 @@ impl Node {
                     connection.control(Control::Subscribe { channel, admission });
                 });
             }
-            Order::Refresh { whom, expired, expires_at } => {
-                let is_past = expires_at.is_some_and(|at| at.saturating_mul(1000) <= self.clock.unix());
+            Order::Refresh { whom, expired, refreshed } => {
+                let unix = self.clock.unix();
+                let is_past = refreshed.expires_at.is_some_and(|at| at.saturating_mul(1000) <= unix);
+                let refreshed = Arc::new(refreshed.clone());
                 self.each(whom, |connection| {
                     if *expired || is_past {
                         connection.close(DisconnectCode::Expired.into());
                     } else {
-                        connection.control(Control::Refresh { expires_at: *expires_at });
+                        connection.control(Control::Refresh(Arc::clone(&refreshed)));
                     }
                 });
             }

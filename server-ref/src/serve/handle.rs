@@ -8,7 +8,7 @@ use crate::{
     },
     engine::{Appended, Page, Snapshot, Stats},
     node::{Answer, Answers, MAX_CHANNELS, Node, NodeInfo, Order, Whom},
-    session::Admission,
+    session::{Admission, Refreshed},
 };
 use homing_core::wire::{DisconnectCode, ErrorCode, UnsubscribeCode};
 use std::{collections::BTreeMap, sync::Arc};
@@ -176,19 +176,22 @@ impl Handle {
         &self,
         whom: Whom,
         channel: &str,
-        admission: Admission,
+        mut admission: Admission,
     ) -> Result<Reached, CallError> {
         calls::namespace(&self.node, channel)?;
-        let (channel, admission) = (channel.to_owned(), Box::new(api::checked(admission)?));
+        api::checked("info", &mut admission.info)?;
+        api::checked("data", &mut admission.data)?;
+        let (channel, admission) = (channel.to_owned(), Box::new(admission));
         self.tell(Order::Subscribe { whom: named(whom)?, channel, admission }).await
     }
 
-    /// Says when connections expire, in Unix seconds; `None`: never. A time that has passed ends them.
+    /// Says when connections expire, and what is told of them from now on. A time that has passed ends them.
     ///
     /// # Errors
-    /// Nobody is named, or an engine that is away.
-    pub async fn refresh(&self, whom: Whom, expires_at: Option<i64>) -> Result<Reached, CallError> {
-        self.tell(Order::Refresh { whom: named(whom)?, expired: false, expires_at }).await
+    /// Nobody is named, `info` that is not JSON, or an engine that is away.
+    pub async fn refresh(&self, whom: Whom, mut refreshed: Refreshed) -> Result<Reached, CallError> {
+        api::checked("info", &mut refreshed.info)?;
+        self.tell(Order::Refresh { whom: named(whom)?, expired: false, refreshed }).await
     }
 
     /// Ends connections as expired: clients come back with a fresh token.
@@ -196,7 +199,7 @@ impl Handle {
     /// # Errors
     /// Nobody is named, or an engine that is away.
     pub async fn expire(&self, whom: Whom) -> Result<Reached, CallError> {
-        self.tell(Order::Refresh { whom: named(whom)?, expired: true, expires_at: None }).await
+        self.tell(Order::Refresh { whom: named(whom)?, expired: true, refreshed: Refreshed::default() }).await
     }
 
     /// Channels that somebody is subscribed to, and how many connections, on whatever node.

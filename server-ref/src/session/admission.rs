@@ -1,5 +1,5 @@
-//! What a subscription is made with where the server's application says more than the namespace does. Filled
-//! in by orders of the application; read by the session when it makes the subscription.
+//! What a subscription is made with where the server's application says more than the namespace does, and what
+//! it says of connections. Filled in by orders of the application; read by the session.
 
 use crate::{
     config::ChannelOptions,
@@ -25,6 +25,17 @@ pub struct Admission {
     pub since: Option<Since>,
     /// Options of the namespace that are others for this subscription.
     pub changes: Changes,
+}
+
+/// What the application says of a connection that goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refreshed {
+    /// When it expires, Unix seconds; `None`: never.
+    pub expires_at: Option<i64>,
+    /// JSON on one line, shown in presence and beside publications from now on; `None`: as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub info: Option<Box<str>>,
 }
 
 /// A position as the wire has it.

@@ -161,12 +161,8 @@ impl Session {
             }
             Ok(RefreshGrant { expires_at, info, meta, .. }) => {
                 self.set_expiry(expires_at);
-                if let (Some(identity), Some(meta)) = (&mut self.identity, meta) {
-                    identity.aside = Some(meta.into());
-                }
-                if info.is_some() {
-                    self.change_info(info);
-                }
+                self.put_aside(meta);
+                self.change_info(info);
             }
             Err(error) => match error.into() {
                 // Until the end the client is let be: its backend is away, not its permission.
@@ -204,12 +200,7 @@ impl Session {
             Ok(grant) if grant.expired || self.is_past(grant.expires_at) => self.expire_subscription(channel),
             Ok(RefreshGrant { expires_at, info, .. }) => {
                 self.prolong(channel, expires_at);
-                if info.is_some() {
-                    let meta = self.meta(info.as_deref());
-                    if let Some(subscription) = self.subscriptions.find_mut(channel) {
-                        subscription.meta = meta;
-                    }
-                }
+                self.change_channel_info(channel, info.as_deref());
             }
             Err(error) => match error.into() {
                 Denied::Refused(Refusal { temporary: true, retry_after, .. }) => {

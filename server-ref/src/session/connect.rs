@@ -13,7 +13,7 @@ use crate::{
 };
 use bytes::Bytes;
 use homing_core::wire::{
-    self, ClientInfo, Connect, ConnectResult, DisconnectCode, ErrorCode, Extras, Limits, Outcome, Raw,
+    self, Connect, ConnectResult, DisconnectCode, ErrorCode, Extras, Limits, Outcome, Raw,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -257,46 +257,5 @@ impl Session {
             self.handle_control(control);
         }
         tracing::debug!(client = &**self.connection.client(), user = self.user(), "connected");
-    }
-
-    /// What publications to a channel say of this client: `{"info":{…}}`.
-    pub(super) fn meta(&self, chan_info: Option<&str>) -> Bytes {
-        let Some(identity) = &self.identity else { return Bytes::new() };
-        match chan_info {
-            None => identity.meta.clone(),
-            chan_info => identity.meta_with(self.connection.client(), chan_info),
-        }
-    }
-}
-
-impl Session {
-    /// What publications say of this client is another one from now on.
-    pub(super) fn change_info(&mut self, info: Option<Box<str>>) {
-        let Some(identity) = &mut self.identity else { return };
-        identity.info = info;
-        identity.meta = identity.meta_with(self.connection.client(), None);
-        let identity = &*identity;
-        for subscription in self.subscriptions.iter_mut() {
-            let old = frames::raw(&subscription.meta).as_str();
-            let old = wire::json::decode_publication(old).ok().and_then(|old| old.info);
-            let chan_info = old.and_then(|info| info.chan_info);
-            let new = identity.meta_with(self.connection.client(), chan_info.map(Raw::as_str));
-            subscription.meta = new;
-        }
-    }
-}
-
-impl Identity {
-    fn meta_with(&self, client: &str, chan_info: Option<&str>) -> Bytes {
-        let info = ClientInfo {
-            user: (&*self.user).into(),
-            client: client.into(),
-            conn_info: self.info.as_deref().map(Raw::trusted),
-            chan_info: chan_info.map(Raw::trusted),
-        };
-        let publication = wire::Publication { info: Some(info), ..wire::Publication::default() };
-        let mut out = String::new();
-        wire::json::encode_publication(&publication, &mut out);
-        out.into()
     }
 }

@@ -14,7 +14,10 @@ mod asking;
 mod budget;
 mod calls;
 mod connect;
+mod entitlement;
+mod info;
 mod lanes;
+mod leaving;
 mod permission;
 mod publish;
 mod query;
@@ -31,7 +34,7 @@ use crate::{
     node::{Node, Registered},
     rpc::ProcedureError,
 };
-pub use admission::{Admission, Changes, Since};
+pub use admission::{Admission, Changes, Refreshed, Since};
 use budget::{Budget, Spent};
 use bytes::Bytes;
 use calls::Waiting;
@@ -370,7 +373,7 @@ impl Session {
             }
             Control::Unsubscribe { channel, code, reason } => self.end_subscription(&channel, code, &reason),
             Control::Subscribe { channel, admission } => self.subscribe_by_server(&channel, &admission),
-            Control::Refresh { expires_at } => self.refreshed_by_server(expires_at),
+            Control::Refresh(refreshed) => self.refreshed_by_server(&refreshed),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tokens that are renewed in band, the connection's and those of subscriptions.
 
-use super::{Session, subscribe::refused_token};
+use super::{Refreshed, Session, entitlement::refused_token};
 use crate::{
     auth::{ConnectionClaims, TokenError},
     frames,
@@ -18,8 +18,8 @@ impl Session {
     }
 
     fn handle_refresh(&mut self, id: u32, claims: Result<ConnectionClaims, TokenError>) {
-        let expires_at = match claims {
-            Ok(claims) if claims.user == self.user() => claims.expires_at,
+        let ConnectionClaims { expires_at, info, meta, .. } = match claims {
+            Ok(claims) if claims.user == self.user() => claims,
             Ok(_) => return self.end_with(DisconnectCode::InvalidToken, "a token of somebody else"),
             // The client comes back, is told that its token has expired, and fetches another.
             Err(TokenError::Expired) => return self.end(DisconnectCode::Expired.into()),
@@ -29,6 +29,8 @@ impl Session {
             Err(error @ TokenError::Unavailable(_)) => return self.refuse(id, refused_token(&error)),
         };
         self.set_expiry(expires_at);
+        self.change_info(info);
+        self.put_aside(meta);
         let frame = frames::answer(id, Outcome::Refresh(self.refresh_result(expires_at)));
         self.answer_frame(frame);
     }
@@ -42,10 +44,18 @@ impl Session {
         }
     }
 
-    /// The application has moved the connection's expiry.
-    pub(super) fn refreshed_by_server(&mut self, expires_at: Option<i64>) {
-        self.set_expiry(expires_at);
-        self.push("", PushEvent::Refresh(self.refresh_result(expires_at)));
+    /// The application has moved the connection's expiry, or says something else of its client.
+    pub(super) fn refreshed_by_server(&mut self, refreshed: &Refreshed) {
+        self.set_expiry(refreshed.expires_at);
+        self.change_info(refreshed.info.clone());
+        self.push("", PushEvent::Refresh(self.refresh_result(refreshed.expires_at)));
+    }
+
+    /// Keeps JSON for later hooks; `None`: what there was.
+    pub(super) fn put_aside(&mut self, meta: Option<Box<str>>) {
+        if let (Some(identity), Some(meta)) = (&mut self.identity, meta) {
+            identity.aside = Some(meta.into());
+        }
     }
 
     pub(super) fn sub_refresh(&mut self, id: u32, request: &SubRefresh<'_>) {
@@ -62,6 +72,7 @@ impl Session {
             }
             Ok(claims) => {
                 session.prolong(&channel, claims.expires_at);
+                session.change_channel_info(&channel, claims.info.as_deref());
                 let ttl = claims.expires_at.map_or(0, |at| session.seconds_until(at));
                 let result = SubRefreshResult { expires: claims.expires_at.is_some(), ttl };
                 session.answer(id, Outcome::SubRefresh(result));

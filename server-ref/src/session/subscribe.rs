@@ -1,67 +1,27 @@
-//! Subscribing: into the room, listen to the topic, read the log, into the presence, answer. And the ways
-//! out again.
+//! Subscribing: into the room, listen to the topic, read the log, into the presence, answer. Who may, and with
+//! what, is `entitlement`'s business; the ways out again are `leaving`'s.
 //!
 //! From the first step on the room holds back what happens for this member, so that nothing between the read
 //! and the answer is lost. An attempt that was ended meanwhile is not found any more and ends by itself.
 
 use super::{
-    Admission, Refusal, Session, Since, Stage,
-    asking::Denied,
-    connect::position,
+    Refusal, Session,
     permission::Entrance,
     query::MAX_PAGE_BYTES,
-    subscriptions::{Asked, Attempt, Expiry, Purpose, Subscription},
+    subscriptions::{Asked, Attempt, Purpose, Subscription},
 };
 use crate::{
-    auth::{SubscriptionClaims, TokenError},
     channels::Namespace,
-    clock::Millis,
-    config::{ChannelOptions, RecoveryMode},
     engine::{Channel, EngineError, Joined, Page, Position, Reach, Read},
     frames,
-    hooks::{AnyHooks, Line, SubscribeAsk, SubscribeGrant},
     hub::{Activation, NewMember},
     node::Lease,
 };
 use bytes::Bytes;
 use homing_core::wire::{
-    self, ErrorCode, Outcome, PushEvent, Raw, SubscribeResult, Subscribed, Unsubscribe, UnsubscribeCode,
-    Unsubscribed,
+    self, ErrorCode, Outcome, PushEvent, Raw, SubscribeResult, Subscribed, UnsubscribeCode,
 };
 use std::sync::Arc;
-
-/// Bit of a subscribe request's flag: an impossible recovery is an error.
-const REJECT_UNRECOVERED: u32 = 2;
-
-impl Asked {
-    fn new(options: &ChannelOptions, request: &wire::Subscribe<'_>) -> Self {
-        let keeps = options.history_size > 0;
-        let recoverable = keeps && (options.force_recovery || options.allow_recovery && request.recoverable);
-        let positioned = options.force_positioning || options.allow_positioning && request.positioned;
-        Self {
-            recover: (recoverable && request.recover).then(|| position(request)),
-            reject_unrecovered: request.flag & REJECT_UNRECOVERED != 0,
-            cache: options.force_recovery_mode == RecoveryMode::Cache,
-            positioned: recoverable || keeps && positioned,
-            recoverable,
-            join_leave: options.force_push_join_leave || options.join_leave && request.join_leave,
-            present: options.presence,
-            announced: options.join_leave || options.force_push_join_leave,
-            ..Self::default()
-        }
-    }
-
-    /// A subscription that the server makes asks for all that the channel offers.
-    pub(super) fn by_server(options: &ChannelOptions) -> Self {
-        let request = wire::Subscribe {
-            recoverable: true,
-            positioned: true,
-            join_leave: true,
-            ..wire::Subscribe::default()
-        };
-        Self::new(options, &request)
-    }
-}
 
 impl Session {
     pub(super) fn subscribe(&mut self, id: u32, request: &wire::Subscribe<'_>) {
@@ -75,70 +35,10 @@ impl Session {
                 match entrance {
                     Entrance::Open => self.enter(attempt),
                     Entrance::ByHook(line) => self.subscribe_by_hook(attempt, request, &line),
-                    Entrance::ByToken => {
-                        let node = Arc::clone(&self.node);
-                        let claims = node.subscription_tokens.subscription(&request.token, &node.clock);
-                        self.then(claims, move |session, claims| session.handle_claims(attempt, claims));
-                    }
+                    Entrance::ByToken => self.subscribe_by_token(attempt, request),
                 }
             }
         }
-    }
-
-    fn subscribe_by_hook(&mut self, attempt: Attempt, request: &wire::Subscribe<'_>, line: &Arc<Line>) {
-        let data = match self.payload(request.data) {
-            Ok(data) => data,
-            Err(refusal) => return self.fail(attempt, refusal),
-        };
-        let channel: Channel = (&*request.channel).into();
-        let ask = SubscribeAsk { asker: self.asker(line), channel, data };
-        // What the options decide on, once it is known whether they are others.
-        let wanted = wire::Subscribe {
-            recover: request.recover,
-            epoch: request.epoch.to_string().into(),
-            offset: request.offset,
-            positioned: request.positioned,
-            recoverable: request.recoverable,
-            join_leave: request.join_leave,
-            flag: request.flag,
-            ..wire::Subscribe::default()
-        };
-        self.ask_hook(line, ask, AnyHooks::subscribe, move |session, verdict| match verdict {
-            Ok(grant) => match session.accept_grant(attempt, &wanted, grant) {
-                Ok(()) => session.enter(attempt),
-                Err(refusal) => session.fail(attempt, refusal),
-            },
-            Err(error) => match error.into() {
-                Denied::Refused(refusal) => session.fail(attempt, refusal),
-                Denied::Ended(close) => session.end(close),
-            },
-        });
-    }
-
-    fn accept_grant(
-        &mut self,
-        attempt: Attempt,
-        wanted: &wire::Subscribe<'_>,
-        grant: SubscribeGrant,
-    ) -> Result<(), Refusal> {
-        let SubscribeGrant { info, data, expires_at, changes } = grant;
-        if self.is_past(expires_at) {
-            return Err(ErrorCode::Expired.into());
-        }
-        let meta = info.is_some().then(|| self.meta(info.as_deref()));
-        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return Ok(()) };
-        if let Some(meta) = meta {
-            subscription.meta = meta;
-        }
-        let channel = Arc::clone(&subscription.channel);
-        let namespace = self.namespace(&channel)?;
-        let options = changes.over(&namespace.options);
-        if let Some(asked) = self.subscriptions.attempt_mut(attempt).and_then(|one| one.asked.as_mut()) {
-            let ended = asked.ended.take();
-            **asked = Asked { data, ended, ..Asked::new(&options, wanted) };
-        }
-        self.prolong(&channel, expires_at);
-        Ok(())
     }
 
     fn admit(&self, request: &wire::Subscribe<'_>) -> Result<(Arc<Namespace>, Entrance), Refusal> {
@@ -154,30 +54,6 @@ impl Session {
         }
         let entrance = self.may_subscribe(&namespace, channel, &request.token)?;
         Ok((namespace, entrance))
-    }
-
-    fn handle_claims(&mut self, attempt: Attempt, claims: Result<SubscriptionClaims, TokenError>) {
-        let refusal = match claims {
-            Ok(claims) => match self.accept_claims(attempt, claims) {
-                Ok(()) => return self.enter(attempt),
-                Err(refusal) => refusal,
-            },
-            Err(error) => refused_token(&error),
-        };
-        self.fail(attempt, refusal);
-    }
-
-    fn accept_claims(&mut self, attempt: Attempt, claims: SubscriptionClaims) -> Result<(), Refusal> {
-        let SubscriptionClaims { user, channel, expires_at, info } = claims;
-        let theirs = user == self.user();
-        let meta = info.is_some().then(|| self.meta(info.as_deref()));
-        let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return Ok(()) };
-        if !theirs || channel != *subscription.channel {
-            return Err(ErrorCode::PermissionDenied.into());
-        }
-        subscription.meta = meta.unwrap_or_else(|| subscription.meta.clone());
-        self.prolong(&channel, expires_at);
-        Ok(())
     }
 
     /// First step: into the room.
@@ -258,16 +134,18 @@ impl Session {
         let meta = subscription.meta.clone();
         subscription.joined = true;
         let owner = self.identity.as_ref().map(|identity| Arc::clone(&identity.user)).unwrap_or_default();
-        let lease = Lease { birth: Position::default(), owner, value: frames::info_of(&meta), announce };
+        let value = frames::info_of(&meta);
+        let lease = Lease { birth: Position::default(), owner, value, announce, is_stale: false };
         let client = Arc::clone(self.connection.client());
         let call = self.node.join(&channel, &client, &lease);
         self.then(call, move |session, joined: Result<Joined, EngineError>| match joined {
             Ok(joined) => {
-                let current = session.subscriptions.attempt_mut(attempt).is_some();
-                if current {
-                    session.node.keep_lease(&channel, &client, Lease { birth: joined.birth, ..lease });
-                    session.settle(attempt);
-                }
+                let Some(subscription) = session.subscriptions.attempt_mut(attempt) else { return };
+                // What is told of the client may have become another while the engine was asked.
+                let value = frames::info_of(&subscription.meta);
+                session.node.keep_lease(&channel, &client, Lease { birth: joined.birth, ..lease });
+                session.node.change_lease(&channel, &client, value);
+                session.settle(attempt);
             }
             Err(error) => session.fail(attempt, error),
         });
@@ -358,7 +236,7 @@ impl Session {
     }
 
     /// The attempt has come to nothing.
-    fn fail(&mut self, attempt: Attempt, refusal: impl Into<Refusal>) {
+    pub(super) fn fail(&mut self, attempt: Attempt, refusal: impl Into<Refusal>) {
         let Some(subscription) = self.subscriptions.attempt_mut(attempt) else { return };
         let (channel, purpose) = (Arc::clone(&subscription.channel), subscription.purpose);
         self.remove(&channel);
@@ -373,129 +251,6 @@ impl Session {
                     "a subscription of the server failed"
                 );
             }
-        }
-    }
-
-    /// Takes a subscription out of this session, its room and the presence.
-    fn remove(&mut self, channel: &str) -> bool {
-        let Some(subscription) = self.subscriptions.remove(channel) else { return false };
-        self.leave(&subscription);
-        true
-    }
-
-    fn leave(&self, subscription: &Subscription) {
-        if let Some((room, slot)) = &subscription.membership
-            && room.leave(*slot, &self.connection)
-        {
-            self.node.room_is_empty(room);
-        }
-        if subscription.joined {
-            self.node.drop_lease(&subscription.channel, self.connection.client());
-        }
-    }
-
-    pub(super) fn leave_all(&mut self) {
-        for subscription in self.subscriptions.take_all() {
-            self.leave(&subscription);
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, id: u32, request: &Unsubscribe<'_>) {
-        self.remove(&request.channel);
-        self.answer(id, Outcome::Unsubscribe);
-    }
-
-    /// Ends a subscription and tells the client.
-    pub(super) fn end_subscription(&mut self, channel: &str, code: u32, reason: &str) {
-        let Some(subscription) = self.subscriptions.find_mut(channel) else { return };
-        if let Some(asked) = &mut subscription.asked {
-            asked.ended = Some((code, reason.into()));
-            return;
-        }
-        self.remove(channel);
-        self.push(channel, PushEvent::Unsubscribed(Unsubscribed { code, reason: reason.into() }));
-    }
-
-    /// Ends all of them.
-    pub(super) fn end_subscriptions(&mut self, code: u32, reason: &str) {
-        let all: Vec<_> = self.subscriptions.iter().map(|one| Arc::clone(&one.channel)).collect();
-        for channel in all {
-            self.end_subscription(&channel, code, reason);
-        }
-    }
-
-    /// The room has dropped this member.
-    pub(super) fn dropped(&mut self, channel: &str, slot: usize, code: u32) {
-        let membership = self.subscriptions.find(channel).and_then(|one| one.membership.as_ref());
-        if membership.is_some_and(|(_, ours)| *ours == slot) {
-            let reason = UnsubscribeCode::from_code(code).map_or("", UnsubscribeCode::text);
-            self.end_subscription(channel, code, reason);
-        }
-    }
-
-    /// The application wants this client to be subscribed.
-    pub(super) fn subscribe_by_server(&mut self, channel: &str, admission: &Admission) {
-        if self.stage != Stage::Connected || self.subscriptions.find(channel).is_some() {
-            return;
-        }
-        match self.namespace(channel) {
-            Err(refusal) => {
-                tracing::warn!(channel, reason = &*refusal.message, "a subscription of the server failed");
-            }
-            Ok(namespace) => {
-                let mut asked = Asked::by_server(&admission.changes.over(&namespace.options));
-                asked.data.clone_from(&admission.data);
-                asked.recover = admission.since.as_ref().map(Since::position).filter(|_| asked.recoverable);
-                let meta = self.meta(admission.info.as_deref());
-                let attempt = self.subscriptions.add(channel.into(), Purpose::Push, asked, meta);
-                self.prolong(channel, admission.expires_at);
-                self.enter(attempt);
-            }
-        }
-    }
-
-    /// Ends the subscriptions whose time has come.
-    pub(super) fn expire_subscriptions(&mut self, now: Millis) {
-        if self.subscriptions.first_due().is_none_or(|at| at > now) {
-            return;
-        }
-        for channel in self.subscriptions.take_asked(now) {
-            self.ask_sub_refresh(&channel);
-        }
-        let over = |one: &&Subscription| one.expiry().is_some_and(|expiry| expiry.ends_at <= now);
-        let over: Vec<_> =
-            self.subscriptions.iter().filter(over).map(|one| Arc::clone(&one.channel)).collect();
-        for channel in over {
-            self.expire_subscription(&channel);
-        }
-    }
-
-    pub(super) fn expire_subscription(&mut self, channel: &str) {
-        let code = UnsubscribeCode::Expired;
-        self.subscriptions.set_expiry(channel, None);
-        self.end_subscription(channel, code.code(), code.text());
-    }
-
-    /// A subscription's token holds until then.
-    pub(super) fn prolong(&mut self, channel: &str, expires_at: Option<i64>) {
-        let delay = self.node.config.client.expired_sub_close_delay.millis();
-        let namespace = self.namespace(channel).ok();
-        let by_hook = namespace.is_some_and(|namespace| self.sub_refresh_line(&namespace).is_some());
-        let expiry = expires_at.map(|expires_at| {
-            let at = self.moment(expires_at);
-            Expiry { expires_at, asks_at: by_hook.then_some(at), ends_at: at + delay }
-        });
-        self.subscriptions.set_expiry(channel, expiry);
-    }
-}
-
-pub(super) fn refused_token(error: &TokenError) -> Refusal {
-    match error {
-        TokenError::Expired => ErrorCode::TokenExpired.into(),
-        TokenError::Invalid(_) => Refusal::because(ErrorCode::PermissionDenied, error.to_string()),
-        TokenError::Unavailable(_) => {
-            tracing::warn!(%error, "a token could not be checked");
-            Refusal { retry_after: 1000, ..ErrorCode::Internal.into() }
         }
     }
 }

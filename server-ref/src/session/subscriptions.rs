@@ -112,10 +112,6 @@ impl Subscriptions {
         self.sorted.iter_mut().find(|one| one.attempt == attempt)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
-        self.sorted.iter_mut()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &Subscription> {
         self.sorted.iter()
     }

@@ -80,8 +80,6 @@ fn settled(mut answer: Value) -> Value {
 async fn the_examples_of_the_page_are_answered_as_it_says() {
     let server = start(|_| {}).await;
     let mut ran = 0;
-    let mut blocks = PAGE.split("```sh\n").skip(1);
-    blocks.by_ref().for_each(drop);
     for block in PAGE.split("```sh\n").skip(1) {
         let (command, rest) = block.split_once("\n```\n```json\n").expect("an answer follows at once");
         let (expected, _) = rest.split_once("\n```").unwrap();
@@ -94,5 +92,5 @@ async fn the_examples_of_the_page_are_answered_as_it_says() {
         assert_eq!(settled(answer), settled(expected), "{command}");
         ran += 1;
     }
-    assert_eq!(ran, 8);
+    assert_eq!(ran, 9);
 }

@@ -7,7 +7,7 @@ use homing_server::{
     api::{CallError, HistoryQuery, PublishOptions},
     node::Whom,
     serve::Ended,
-    session::Admission,
+    session::{Admission, Refreshed},
 };
 use serde_json::json;
 
@@ -45,6 +45,7 @@ async fn a_program_calls_without_a_socket() {
                 Admission { data: Some("{".into()), ..Admission::default() },
             )
             .await,
+        handle.refresh(Whom::user("ada"), Refreshed { info: Some("{".into()), ..Refreshed::default() }).await,
     ] {
         assert!(matches!(wrong, Err(CallError::Refused { code: ErrorCode::BadRequest, .. })), "{wrong:?}");
     }

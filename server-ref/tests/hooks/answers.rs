@@ -207,3 +207,34 @@ async fn errors_and_disconnects_are_honoured_everywhere() {
     }
     until("everybody is gone", || server.handle.connections() == 0).await;
 }
+
+#[tokio::test]
+async fn answers_may_come_in_base64() {
+    let backend = Backend::start().await;
+    let server = backend.server(|_| {}).await;
+    // {"name":"Ada"}, {"hello":1}, {"role":"owner"}, [2]; where both are there, base64 counts.
+    backend.say(
+        r#"{"result":{"user":"ada","info":"hidden","b64info":"eyJuYW1lIjoiQWRhIn0=","b64data":"eyJoZWxsbyI6MX0=",
+           "subs":{"chat:two":{"b64info":"eyJyb2xlIjoib3duZXIifQ==","b64data":"WzJd"}}}}"#,
+    );
+    let mut ada = Socket::open(&server).await;
+    let result = ada.call("connect", "{}").await["connect"].clone();
+    assert_eq!((&result["data"], &result["subs"]["chat:two"]["data"]), (&json!({"hello": 1}), &json!([2])));
+    let here = async |ada: &mut Socket, channel: &str| {
+        let presence = ada.call("presence", &format!(r#"{{"channel":"{channel}"}}"#)).await;
+        presence["presence"]["presence"][result["client"].as_str().unwrap()].clone()
+    };
+    let two = here(&mut ada, "chat:two").await;
+    assert_eq!((&two["conn_info"], &two["chan_info"]), (&json!({"name": "Ada"}), &json!({"role": "owner"})));
+
+    backend.say(r#"{"result":{"b64info":"WzJd","b64data":"WzJd"}}"#);
+    let reply = ada.call("subscribe", r#"{"channel":"chat:one"}"#).await;
+    assert_eq!(reply["subscribe"]["data"], json!([2]));
+    assert_eq!(here(&mut ada, "chat:one").await["chan_info"], json!([2]));
+
+    backend.say(r#"{"result":{"b64data":"eyJoZWxsbyI6MX0="}}"#);
+    ada.call("publish", r#"{"channel":"chat:one","data":2}"#).await;
+    let history = ada.call("history", r#"{"channel":"chat:one","limit":10}"#).await;
+    assert_eq!(history["history"]["publications"][0]["data"], json!({"hello": 1}));
+    assert_eq!(ada.call("rpc", r#"{"method":"x"}"#).await["rpc"]["data"], json!({"hello": 1}));
+}

@@ -44,6 +44,9 @@ async fn answers_that_cannot_be_used_are_temporary_errors() {
         r#"{"result":null}"#,
         r#"{"result":5}"#,
         r#"{"result":{"data":}}"#,
+        r#"{"result":{"b64data":"%"}}"#,
+        r#"{"result":{"data":1,"b64data":"aGVsbG8="}}"#,
+        r#"{"result":{"b64data":"/w=="}}"#,
         r#"{"error":"no"}"#,
         r#"{"error":{"code":"403"}}"#,
         r#"{"error":{"code":0}}"#,
@@ -68,6 +71,8 @@ async fn answers_that_cannot_be_used_are_temporary_errors() {
         r#"{"result":{"user":5}}"#,
         r#"{"result":{"channels":"chat:a"}}"#,
         r#"{"result":{"expire_at":"soon"}}"#,
+        r#"{"result":{"b64info":"aGVsbG8="}}"#,
+        r#"{"result":{"subs":{"chat:a":{"b64data":"e30"}}}}"#,
     ] {
         let mut bob = Socket::open(&server).await;
         backend.say(answer);
@@ -76,7 +81,7 @@ async fn answers_that_cannot_be_used_are_temporary_errors() {
     // The backend was there all the time: nobody stops asking it.
     backend.say(r#"{"result":{"data":1}}"#);
     assert_eq!(rpc(&mut ada).await["rpc"]["data"], 1);
-    assert_eq!(count(&server, "homing_hook_calls_total{hook=\"rpc\",outcome=\"failed\"}").await, 20);
+    assert_eq!(count(&server, "homing_hook_calls_total{hook=\"rpc\",outcome=\"failed\"}").await, 23);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! What the application orders: ending, subscribing, refreshing.
 
-use crate::support::{START, World, token};
+use crate::support::{Client, START, World, token};
 use homing_server::{
     clock::Clock,
     config::Span,
     hub::{Close, Control},
     node::{Answers, Order, Whom},
-    session::{Admission, Changes, Since},
+    session::{Admission, Changes, Refreshed, Since},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     future::Future,
     pin::pin,
@@ -170,7 +170,8 @@ fn connections_are_refreshed_and_expired() {
     let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
     let at = |seconds: i64| Some(START / 1000 + seconds);
     let refresh = |user: &str, expired: bool, expires_at: Option<i64>| {
-        tell(&world, &Order::Refresh { whom: Whom::user(user), expired, expires_at });
+        let refreshed = Refreshed { expires_at, info: None };
+        tell(&world, &Order::Refresh { whom: Whom::user(user), expired, refreshed });
     };
     refresh("ada", false, at(60));
     assert_eq!(ada.pushes("refresh").remove(0)["push"]["refresh"]["ttl"], 60);
@@ -188,12 +189,97 @@ fn connections_are_refreshed_and_expired() {
 fn a_connection_is_refreshed_by_the_server() {
     let world = World::new();
     let mut ada = world.user("ada");
-    ada.connection.control(Control::Refresh { expires_at: Some(START / 1000 + 60) });
+    let refreshed = Refreshed { expires_at: Some(START / 1000 + 60), info: None };
+    ada.connection.control(Control::Refresh(refreshed.into()));
     let push = ada.pushes("refresh").remove(0);
     assert_eq!(
         (&push["push"]["refresh"]["expires"], &push["push"]["refresh"]["ttl"]),
         (&json!(true), &json!(60))
     );
+}
+
+fn rename(user: &str, info: Option<&str>) -> Order {
+    let refreshed = Refreshed { expires_at: None, info: info.map(Into::into) };
+    Order::Refresh { whom: Whom::user(user), expired: false, refreshed }
+}
+
+/// What is told of one client in chat:a: in the presence, and beside what it publishes.
+fn told_of(client: &mut Client, reader: &mut Client) -> [Value; 2] {
+    let present = reader.call("presence", r#"{"channel":"chat:a"}"#);
+    reader.all();
+    client.publish("chat:a", "1");
+    let push = reader.pushes("pub").remove(0);
+    [present["presence"]["presence"][client.id()].clone(), push["push"]["pub"]["info"].clone()]
+}
+
+#[test]
+fn what_is_told_of_a_client_is_changed_on_every_node() {
+    let world = World::new();
+    let neighbour = world.neighbour();
+    let mut bob = world.user("bob");
+    bob.call("subscribe", r#"{"channel":"chat:a","join_leave":true}"#);
+    let (mut here, mut there) = (world.client(), neighbour.client());
+    let claims = token(r#"{"sub":"ada","info":{"n":1},"subs":{"chat:a":{"info":{"role":"host"}}}}"#);
+    for client in [&mut here, &mut there] {
+        client.call("connect", &format!(r#"{{"token":"{claims}"}}"#));
+    }
+    bob.all();
+    for (info, n) in [(Some(r#"{"n":2}"#), 2), (None, 2), (Some(r#"{"n":3}"#), 3)] {
+        let (answers, _) = order(&[&world, &neighbour], &rename("ada", info));
+        assert_eq!((answers.answers.len(), answers.unanswered.len()), (2, 0));
+        for client in [&mut here, &mut there] {
+            assert_eq!(client.pushes("refresh").len(), 1);
+            for told in told_of(client, &mut bob) {
+                assert_eq!(
+                    (&told["conn_info"], &told["chan_info"]),
+                    (&json!({"n": n}), &json!({"role": "host"}))
+                );
+            }
+        }
+    }
+    // Nobody has come or gone, until they do, under what they are told to be at the end.
+    assert!(bob.pushes("join").is_empty() && bob.pushes("leave").is_empty());
+    here.vanish();
+    assert_eq!(bob.pushes("leave").remove(0)["push"]["leave"]["info"]["conn_info"], json!({"n": 3}));
+    assert_eq!(there.call("presence_stats", r#"{"channel":"chat:a"}"#)["presence_stats"]["num_clients"], 2);
+}
+
+#[test]
+fn a_presence_that_could_not_be_changed_at_once_is_changed_later() {
+    let world = World::changed(|config| config.client.ping_interval = Span::ZERO);
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    for client in [&mut ada, &mut bob] {
+        client.subscribe("chat:a");
+    }
+    world.engine.set_away(true);
+    world.node.carry_out(&rename("ada", Some("2")));
+    ada.turn();
+    world.settle();
+    world.engine.set_away(false);
+    world.pass(&mut [&mut ada, &mut bob], 30_000);
+    assert_eq!(told_of(&mut ada, &mut bob)[0]["conn_info"], 2);
+    // And once it stands, it is kept alive as it stands.
+    world.pass(&mut [&mut ada, &mut bob], 120_000);
+    assert_eq!(told_of(&mut ada, &mut bob)[0]["conn_info"], 2);
+}
+
+#[test]
+fn a_presence_that_is_being_made_is_changed_as_well() {
+    let world = World::new();
+    let (mut ada, mut bob) = (world.user("ada"), world.user("bob"));
+    bob.subscribe("chat:a");
+    world.engine.hold();
+    let id = ada.command("subscribe", r#"{"channel":"chat:a"}"#);
+    // The history is told: what is held back then is the presence.
+    world.engine.release_first();
+    ada.turn();
+    world.node.carry_out(&rename("ada", Some("2")));
+    ada.turn();
+    assert_eq!(ada.reply(id), None);
+    world.engine.stop_holding();
+    world.settle();
+    assert!(ada.reply(id).is_some());
+    assert_eq!(told_of(&mut ada, &mut bob)[0]["conn_info"], 2);
 }
 
 #[test]

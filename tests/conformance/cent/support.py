@@ -132,7 +132,7 @@ class Client:
         self.closed: "int | None" = None
         self.arrived = asyncio.Event()
         self.ids = 0
-        self.id = ""
+        self.id = self.user = ""
         self.reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -141,7 +141,7 @@ class Client:
         stream = await session.ws_connect(f"ws://{node.address}/connection/websocket")
         client = cls(session, stream)
         result = await client.call("connect", {"data": {"user": user, "info": {"name": user.title()}}})
-        client.id = result["connect"]["client"]
+        client.id, client.user = result["connect"]["client"], user
         return client
 
     async def _read(self) -> None:

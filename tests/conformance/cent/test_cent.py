@@ -90,7 +90,15 @@ class Methods:
         history = await self.api.history(cent.HistoryRequest(channel=self.channel, limit=1))
         self.assertEqual(history.publications[0].data, {"n": 1})
         bad = cent.PublishRequest(channel=self.channel, data=None, b64data="////")
-        await self.fails(107, self.api.publish(bad))
+        message = await self.fails(107, self.api.publish(bad))
+        self.assertIn("binary ones are not supported", message)
+        client = await self.client()
+        await self.api.subscribe(
+            cent.SubscribeRequest(user=self.user, channel=self.channel, b64info="WzFd", b64data="WzJd")
+        )
+        self.assertEqual((await client.push("subscribe"))["subscribe"]["data"], [2])
+        present = await self.api.presence(cent.PresenceRequest(channel=self.channel))
+        self.assertEqual(present.presence[client.id].chan_info, [1])
 
     async def test_a_broadcast_tells_what_became_of_each_channel(self) -> None:
         other = f"chat:{next(NAMES)}"
@@ -195,6 +203,31 @@ class Methods:
         await client.call("ping", {})
         await self.api.refresh(cent.RefreshRequest(user=self.user, expired=True))
         self.assertEqual(await client.end(), 3005)
+
+    async def test_what_is_told_of_a_user_is_changed(self) -> None:
+        reader, client = await self.reader(), await self.reader()
+        told = []
+        # Of a whole user, and of one connection by its id.
+        for number, whom in enumerate([{"user": client.user}, {"user": "", "client": client.id}]):
+            await self.api.refresh(cent.RefreshRequest(**whom, info={"n": number}))
+            await client.push("refresh", number + 1)
+            await client.call("publish", {"channel": self.channel, "data": number})
+            await reader.push("pub", number + 1)
+            told.append(reader.pushes("pub")[number]["pub"]["info"]["conn_info"])
+            await self.presence_of(client, {"n": number})
+        self.assertEqual(told, [{"n": 0}, {"n": 1}])
+        present = await self.api.presence(cent.PresenceRequest(channel=self.channel))
+        self.assertNotEqual(present.presence[reader.id].conn_info, {"n": 1})
+
+    async def presence_of(self, client: Client, info) -> None:
+        """The presence follows what a connection was told."""
+        deadline = time.monotonic() + 10
+        while True:
+            present = await self.api.presence(cent.PresenceRequest(channel=self.channel))
+            if present.presence[client.id].conn_info == info:
+                return
+            self.assertLess(time.monotonic(), deadline, present)
+            await asyncio.sleep(0.01)
 
     async def test_presence_and_its_numbers(self) -> None:
         readers = [await self.reader() for _ in range(3)]

@@ -2,18 +2,17 @@
 
 use crate::{
     api::Override,
-    frames,
     hooks::{
         Asker, ConnectAsk, ConnectGrant, HookError, PublishAsk, PublishGrant, RefreshAsk, RefreshGrant,
         RpcAsk, SubRefreshAsk, SubscribeAsk, SubscribeGrant, Verdict,
     },
+    payload::{self, Field},
     session::Changes,
 };
 use bytes::Bytes;
-use homing_core::wire::Raw;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Longest message of an error and longest reason, in bytes.
 const MAX_MESSAGE: usize = 1024;
@@ -180,18 +179,23 @@ fn bounded(mut text: String) -> String {
     text
 }
 
-/// Levels that a frame adds around a value.
-const FRAME: usize = 8;
+/// Text in base64.
+type Encoded<'a> = Option<Cow<'a, str>>;
 
-/// JSON that a client can be given: on one line, and not nested deeper than clients read.
-fn line(value: Option<&RawValue>) -> Verdict<Option<Box<str>>> {
-    let Some(text) = value.map(RawValue::get).filter(|text| *text != "null") else { return Ok(None) };
-    Raw::new(&[&"[".repeat(FRAME), text, &"]".repeat(FRAME)].concat()).map_err(unusable)?;
-    Ok(Some(frames::on_one_line(text).into()))
+fn info(plain: Option<&RawValue>, encoded: &Encoded<'_>) -> Verdict<Option<Box<str>>> {
+    payload::line(Field::Info, plain, encoded.as_deref()).map_err(unusable)
 }
 
-fn payload(value: Option<&RawValue>) -> Verdict<Option<Bytes>> {
-    Ok(line(value)?.map(|text| Bytes::from(text.into_string())))
+fn data(plain: Option<&RawValue>, encoded: &Encoded<'_>) -> Verdict<Option<Box<str>>> {
+    payload::line(Field::Data, plain, encoded.as_deref()).map_err(unusable)
+}
+
+fn meta(plain: Option<&RawValue>) -> Verdict<Option<Box<str>>> {
+    payload::line(Field::Meta, plain, None).map_err(unusable)
+}
+
+fn data_bytes(plain: Option<&RawValue>, encoded: &Encoded<'_>) -> Verdict<Option<Bytes>> {
+    Ok(data(plain, encoded)?.map(|text| Bytes::from(text.into_string())))
 }
 
 /// A Unix time; 0 stands for never. Programs that divide milliseconds answer with fractions.
@@ -230,7 +234,11 @@ pub(super) struct Connected<'a> {
     #[serde(default, borrow)]
     info: Option<&'a RawValue>,
     #[serde(default, borrow)]
+    b64info: Encoded<'a>,
+    #[serde(default, borrow)]
     data: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    b64data: Encoded<'a>,
     #[serde(default)]
     channels: Option<Vec<String>>,
     #[serde(default, borrow)]
@@ -249,10 +257,10 @@ impl Connected<'_> {
         Ok(ConnectGrant {
             user: self.user,
             expires_at: moment(self.expire_at),
-            info: line(self.info)?,
-            data: line(self.data)?,
+            info: info(self.info, &self.b64info)?,
+            data: data(self.data, &self.b64data)?,
             subs,
-            meta: line(self.meta)?,
+            meta: meta(self.meta)?,
         })
     }
 }
@@ -266,6 +274,8 @@ pub(super) struct Refreshed<'a> {
     #[serde(default, borrow)]
     info: Option<&'a RawValue>,
     #[serde(default, borrow)]
+    b64info: Encoded<'a>,
+    #[serde(default, borrow)]
     meta: Option<&'a RawValue>,
 }
 
@@ -274,8 +284,8 @@ impl Refreshed<'_> {
         Ok(RefreshGrant {
             expired: self.expired,
             expires_at: moment(self.expire_at),
-            info: line(self.info)?,
-            meta: line(self.meta)?,
+            info: info(self.info, &self.b64info)?,
+            meta: meta(self.meta)?,
         })
     }
 }
@@ -285,7 +295,11 @@ pub(super) struct Subscribed<'a> {
     #[serde(default, borrow)]
     info: Option<&'a RawValue>,
     #[serde(default, borrow)]
+    b64info: Encoded<'a>,
+    #[serde(default, borrow)]
     data: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    b64data: Encoded<'a>,
     #[serde(default)]
     expire_at: Option<f64>,
     #[serde(default, rename = "override")]
@@ -295,8 +309,8 @@ pub(super) struct Subscribed<'a> {
 impl Subscribed<'_> {
     pub(super) fn grant(self) -> Verdict<SubscribeGrant> {
         Ok(SubscribeGrant {
-            info: line(self.info)?,
-            data: line(self.data)?,
+            info: info(self.info, &self.b64info)?,
+            data: data(self.data, &self.b64data)?,
             expires_at: moment(self.expire_at),
             changes: self.over.map(Changes::from).unwrap_or_default(),
         })
@@ -307,13 +321,15 @@ impl Subscribed<'_> {
 pub(super) struct Published<'a> {
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    b64data: Encoded<'a>,
     #[serde(default)]
     skip_history: bool,
 }
 
 impl Published<'_> {
     pub(super) fn grant(self) -> Verdict<PublishGrant> {
-        Ok(PublishGrant { data: payload(self.data)?, skip_history: self.skip_history })
+        Ok(PublishGrant { data: data_bytes(self.data, &self.b64data)?, skip_history: self.skip_history })
     }
 }
 
@@ -321,10 +337,12 @@ impl Published<'_> {
 pub(super) struct Answered<'a> {
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    b64data: Encoded<'a>,
 }
 
 impl Answered<'_> {
     pub(super) fn grant(self) -> Verdict<Option<Bytes>> {
-        payload(self.data)
+        data_bytes(self.data, &self.b64data)
     }
 }
