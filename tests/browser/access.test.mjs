@@ -1,13 +1,10 @@
 // The chat for everyone: rules of accessibility, both colour schemes, narrow and wide, the keyboard, no motion.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { closeBrowser, openBrowser, Visitor } from './support/pages.mjs';
 import { ChatServer } from './support/programs.mjs';
 
-const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
 let server;
 const open = [];
 const enter = async (room, name, options) => {
@@ -27,13 +24,6 @@ after(async () => {
   await server?.kill();
 });
 
-const violations = async (page) => {
-  // The page's policy forbids foreign scripts; this one comes in behind it.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
-};
-
 const looks = {
   'wide and light': { viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
   'wide and dark': { viewport: { width: 1280, height: 800 }, colorScheme: 'dark' },
@@ -51,16 +41,16 @@ for (const [look, options] of Object.entries(looks)) {
     await ada.sees('Hello');
     await ada.sees('oooo');
     await ada.page.locator('.message.own.sent').waitFor();
-    assert.deepEqual(await violations(ada.page), []);
+    assert.deepEqual(await ada.violations(), []);
     await ada.page.getByRole('button', { name: 'Cut the line' }).click();
     await ada.say('still here');
     await ben.say('who is?');
     await ben.page.locator('.message.own.sent').nth(1).waitFor();
     await ada.page.getByText('1 message waits').waitFor();
-    assert.deepEqual(await violations(ada.page), []);
+    assert.deepEqual(await ada.violations(), []);
     await ada.page.getByRole('button', { name: 'Mend the line' }).click();
     await ada.page.getByText('1 message came home').waitFor();
-    assert.deepEqual(await violations(ada.page), []);
+    assert.deepEqual(await ada.violations(), []);
     const sideways = await ada.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.equal(sideways, 0, 'the page does not scroll sideways');
   });

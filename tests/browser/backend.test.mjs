@@ -22,6 +22,7 @@ for (const backend of ['node', 'rust']) {
 
       await ada.logIn('guess');
       await ada.page.getByRole('alert').getByText('Nobody has this name and this password.').waitFor();
+      assert.deepEqual(await ada.violations(), []);
       await Promise.all([ada.logIn('lovelace'), bob.logIn('builder')]);
       await Promise.all([ada.connected(), bob.connected()]);
       const connectedAt = Date.now();

@@ -2,9 +2,12 @@
 // logs as an error is kept, and fails the test that closes it.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { eventually } from './programs.mjs';
 
+const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
 let browser;
 
 export const openBrowser = async () => {
@@ -147,6 +150,14 @@ export class Visitor {
       const [, position] = (await this.#stored()).find(([key]) => key === `o/chat:${room}`) ?? [];
       return position !== undefined && new RegExp(`offset[^0-9]+${offset}[^0-9]`).test(position);
     }, `the stored position ${offset} of ${room}`);
+  }
+
+  /** What breaks the rules of accessibility. */
+  async violations() {
+    // The page's policy forbids foreign scripts; this one comes in behind it.
+    await this.page.evaluate(axe);
+    const { violations } = await this.page.evaluate(() => globalThis.axe.run());
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
   }
 
   people() {
