@@ -12,15 +12,25 @@ use super::{
 };
 use crate::serve::Handle;
 use futures::future::{BoxFuture, FutureExt, join_all};
+use homing_core::wire::ErrorCode;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+use tokio::sync::Semaphore;
 
 /// Commands that are under way at the same time.
 const CONCURRENT: usize = 256;
+/// Those among them that read, whose answers may be large.
+const READERS: usize = 8;
+/// Bytes of answers behind which nothing more is read.
+const MOST: usize = 64 << 20;
 
 /// One command: the name of a method, and what it takes.
 struct Command<'a>(Cow<'a, str>, &'a RawValue);
@@ -45,6 +55,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for Command<'a> {
             }
         }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+/// What the answers of one batch may take.
+struct Room {
+    used: AtomicUsize,
+    readers: Semaphore,
+}
+
+impl Room {
+    async fn call(&self, handle: &Handle, method: Method, body: &[u8]) -> Result<String, CallError> {
+        let reads = matches!(method, Method::History | Method::Presence | Method::Channels | Method::Info);
+        let _turn = if reads { self.readers.acquire().await.ok() } else { None };
+        if reads && self.used.load(Relaxed) > MOST {
+            let what = format!("the answers before it have {MOST} bytes, ask in another batch");
+            return Err(CallError::because(ErrorCode::LimitExceeded, what));
+        }
+        let answer = method.call(handle, body).await;
+        self.used.fetch_add(answer.as_ref().map_or(0, String::len), Relaxed);
+        answer
     }
 }
 
@@ -92,10 +122,11 @@ impl Slot {
 
 pub(super) async fn call(handle: &Handle, body: &[u8]) -> Result<String, CallError> {
     let batch: request::Batch<'_> = read(body)?;
+    let room = Room { used: AtomicUsize::new(0), readers: Semaphore::new(READERS) };
     let slots = if batch.parallel.unwrap_or_default() {
-        all_at_once(handle, &batch.commands).await
+        all_at_once(handle, &room, &batch.commands).await
     } else {
-        in_order(handle, &batch.commands).await
+        in_order(handle, &room, &batch.commands).await
     };
     let mut out = String::from("[");
     for (at, slot) in slots.iter().enumerate() {
@@ -115,24 +146,24 @@ fn method<'a>(command: &'a RawValue) -> Result<(Method, &'a [u8]), CallError> {
     Ok((Method::named(&name)?, body.get().as_bytes()))
 }
 
-async fn all_at_once(handle: &Handle, commands: &[&RawValue]) -> Vec<Slot> {
+async fn all_at_once(handle: &Handle, room: &Room, commands: &[&RawValue]) -> Vec<Slot> {
     let mut slots = Vec::with_capacity(commands.len());
     for some in commands.chunks(CONCURRENT) {
         let calls: Vec<BoxFuture<'_, Slot>> =
-            some.iter().map(|command| at_once(handle, command).boxed()).collect();
+            some.iter().map(|command| at_once(handle, room, command).boxed()).collect();
         slots.extend(join_all(calls).await);
     }
     slots
 }
 
-async fn at_once(handle: &Handle, command: &RawValue) -> Slot {
+async fn at_once(handle: &Handle, room: &Room, command: &RawValue) -> Slot {
     match method(command) {
-        Ok((method, body)) => Slot::Done(method, method.call(handle, body).await),
+        Ok((method, body)) => Slot::Done(method, room.call(handle, method, body).await),
         Err(error) => Slot::Refused(error),
     }
 }
 
-async fn in_order(handle: &Handle, commands: &[&RawValue]) -> Vec<Slot> {
+async fn in_order(handle: &Handle, room: &Room, commands: &[&RawValue]) -> Vec<Slot> {
     let mut slots: Vec<Slot> = Vec::with_capacity(commands.len());
     let mut settled = 0;
     for command in commands {
@@ -144,7 +175,7 @@ async fn in_order(handle: &Handle, commands: &[&RawValue]) -> Vec<Slot> {
             Ok((method, body)) => {
                 settle(handle, &mut slots[settled..]).await;
                 settled = slots.len();
-                Slot::Done(method, method.call(handle, body).await)
+                Slot::Done(method, room.call(handle, method, body).await)
             }
             Err(error) => Slot::Refused(error),
         };

@@ -26,6 +26,9 @@ const MAX_PRESENCE: u32 = 20_000;
 const MAX_PAGE: u32 = 10_000;
 const MAX_PAGE_BYTES: usize = 8 << 20;
 
+/// Channels of one broadcast that are published to at the same time.
+const UNDER_WAY: usize = 1024;
+
 /// How a message of the application is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishOptions {
@@ -123,19 +126,31 @@ pub(crate) fn publish(
     Ok(node.engine.append(append))
 }
 
-/// Sends a message to many channels at once.
-pub(crate) fn broadcast<C: AsRef<str>>(
+/// Sends a message to many channels, a bounded number of them under way: the engine's own queues are for everybody.
+pub(crate) async fn broadcast<C: AsRef<str>>(
     node: &Node,
     channels: &[C],
     data: &str,
     options: &PublishOptions,
-) -> Result<Vec<Result<Publishing, CallError>>, CallError> {
+) -> Result<Vec<Result<Appended, CallError>>, CallError> {
     let message = Message::new(node, data, options)?;
     if channels.is_empty() {
         return Err(CallError::bad_request("channels are missing"));
     }
-    let one = |channel: &C| message.to(node, channel.as_ref()).map(|append| node.engine.append(append));
-    Ok(channels.iter().map(one).collect())
+    let mut all = Vec::with_capacity(channels.len());
+    for some in channels.chunks(UNDER_WAY) {
+        let one = |channel: &C| message.to(node, channel.as_ref()).map(|append| node.engine.append(append));
+        let sent: Vec<_> = some.iter().map(one).collect();
+        for publishing in sent {
+            all.push(match publishing {
+                Ok(publishing) => published(node, publishing).await,
+                Err(error) => Err(error),
+            });
+        }
+        // An engine that answers at once would keep the thread.
+        tokio::task::yield_now().await;
+    }
+    Ok(all)
 }
 
 /// What became of a publish.

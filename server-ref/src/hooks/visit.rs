@@ -69,7 +69,9 @@ impl Visit {
                 let name = cookie.split('=').next().unwrap_or_default().trim();
                 allowed.cookies.iter().any(|allowed| allowed == name)
             };
-            let some: Vec<&str> = all.flat_map(|line| line.split("; ")).filter(named).collect();
+            // Only browsers put a blank behind each semicolon.
+            let cookies = all.flat_map(|line| line.split(';')).map(str::trim);
+            let some: Vec<&str> = cookies.filter(named).collect();
             if let Ok(value) = HeaderValue::try_from(some.join("; "))
                 && !some.is_empty()
             {

@@ -33,14 +33,20 @@ impl Admitted {
     }
 }
 
+/// What a browser says of a request that a script of a page makes and whose answer only that page gets to read.
+/// Another one that names no origin is a link, a picture or a form: a way for any page to act as its visitor.
+const ASKED_BY_SCRIPTS: [&str; 3] = ["cors", "same-origin", "websocket"];
+
 /// Whether the page that asks, if one does, may.
 #[expect(clippy::result_large_err, reason = "it is the answer, made once per refused request")]
 pub(super) fn check_origin(node: &Node, headers: &HeaderMap) -> Result<(), Response> {
     let (origin, host) = (text(headers, header::ORIGIN), text(headers, header::HOST));
-    if node.origins.allow(origin, host) || node.config.client.insecure {
+    let mode = headers.get("sec-fetch-mode").map(|mode| mode.to_str().unwrap_or_default());
+    let by_script = origin.is_some() || mode.is_none_or(|mode| ASKED_BY_SCRIPTS.contains(&mode));
+    if by_script && node.origins.allow(origin, host) || node.config.client.insecure {
         return Ok(());
     }
-    tracing::warn!(origin, host, "connection refused: its origin is not in client.allowed_origins");
+    tracing::warn!(origin, host, mode, "connection refused: its origin is not in client.allowed_origins");
     node.metrics.refused.increment(1);
     Err((StatusCode::FORBIDDEN, "origin not allowed\n").into_response())
 }

@@ -1,7 +1,10 @@
 //! The HTTP API on its way in and out: the key, the body's limit, the status. What a call does is
 //! [`crate::api`]'s.
 
-use super::Handle;
+use super::{
+    Handle,
+    body::{self, Unread},
+};
 use crate::{
     api::{self, CallError, Method},
     config::{ErrorMode, HttpApi},
@@ -14,7 +17,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use futures::StreamExt;
 use homing_core::wire::ErrorCode;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -93,24 +95,14 @@ async fn call(
 }
 
 async fn read(body: Body, most: usize) -> Result<Vec<u8>, CallError> {
-    let mut pieces = body.into_data_stream();
-    let (mut all, mut length) = (Vec::new(), 0);
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| CallError::bad_request("the body ends early"))?;
-        length += piece.len();
-        if length <= most {
-            all.extend_from_slice(&piece);
-        } else if length > most.saturating_add(DROPPED) {
-            break;
-        } else {
-            all = Vec::new();
+    body::read(body, most, DROPPED).await.map_err(|unread| match unread {
+        Unread::Cut => CallError::bad_request("the body ends early"),
+        Unread::Slow => CallError::bad_request("the body did not come in time"),
+        Unread::TooLarge => {
+            let what = format!("a body of more than {most} bytes (http_api.max_request_body_size)");
+            CallError::because(ErrorCode::LimitExceeded, what)
         }
-    }
-    if length > most {
-        let what = format!("a body of more than {most} bytes (http_api.max_request_body_size)");
-        return Err(CallError::because(ErrorCode::LimitExceeded, what));
-    }
-    Ok(all)
+    })
 }
 
 /// The status of an error: 200, unless the settings or the request want one that fits.

@@ -99,15 +99,7 @@ impl Handle {
         data: &str,
         options: PublishOptions,
     ) -> Result<Vec<Result<Appended, CallError>>, CallError> {
-        let sent = calls::broadcast(&self.node, channels, data, &options)?;
-        let mut all = Vec::with_capacity(sent.len());
-        for publishing in sent {
-            all.push(match publishing {
-                Ok(publishing) => self.published(publishing).await,
-                Err(error) => Err(error),
-            });
-        }
-        Ok(all)
+        calls::broadcast(&self.node, channels, data, &options).await
     }
 
     /// Reads a page of a channel's history.

@@ -1,5 +1,6 @@
 //! The listening socket and the HTTP/1 connections behind it.
 
+use super::patient::Patient;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -19,7 +20,7 @@ const HEAD: usize = 16 * 1024;
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener` for ever. Unlike axum's own `serve` it bounds the time for a request's
-/// head, and connections run on the bare socket.
+/// head and for a socket that takes nothing, and connections run on the bare socket.
 pub async fn listen(listener: TcpListener, router: Router) {
     loop {
         match listener.accept().await {
@@ -56,7 +57,7 @@ async fn serve(socket: TcpStream, router: Router) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(Patient::new(socket)), TowerToHyperService::new(router))
         .with_upgrades()
         .await;
     if let Err(error) = served {

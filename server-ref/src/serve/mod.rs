@@ -5,10 +5,12 @@
 mod admission;
 mod alarm;
 mod api;
+mod body;
 mod drain;
 mod drive;
 mod handle;
 mod listen;
+mod patient;
 mod routes;
 mod stream;
 mod streaming;

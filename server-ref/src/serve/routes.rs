@@ -19,8 +19,7 @@ pub(super) fn router(node: &Arc<Node>, metrics: PrometheusHandle) -> Router {
     let mut router = Router::new().route(&config.websocket.handler_prefix, get(upgrade));
     let commands = config.websocket.message_size_limit;
     if config.http_stream.enabled {
-        let limit = DefaultBodyLimit::max(config.http_stream.max_request_body_size);
-        let method = post(streaming::lines).options(streaming::preflight).layer(limit);
+        let method = post(streaming::lines).options(streaming::preflight);
         router = router.route(&config.http_stream.handler_prefix, method);
     }
     if config.sse.enabled {

@@ -5,6 +5,7 @@
 
 use super::{
     admission::{self, text},
+    body::{self, Unread},
     stream::{Framing, Stream},
 };
 use crate::node::{Emulated, EmulationError, Node};
@@ -19,16 +20,24 @@ use futures::stream;
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::mpsc;
 
-/// Milliseconds for which a page need not ask again whether it may.
+/// Bytes beyond the limit that are read and dropped, so that a client gets to read why.
+const DROPPED: usize = 1 << 20;
+/// Seconds for which a page need not ask again whether it may.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 /// Asks nginx and its kin not to hold the stream back.
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// `POST`: the body holds the first commands, the response every message on a line of its own.
-pub(super) async fn lines(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Response {
-    let first = std::str::from_utf8(&body);
+pub(super) async fn lines(State(node): State<Arc<Node>>, headers: HeaderMap, body: Body) -> Response {
+    if let Err(refused) = admission::check_origin(&node, &headers) {
+        return refused;
+    }
     let limit = node.config.http_stream.max_request_body_size;
-    with_cors(&headers, open(&node, &headers, first.ok(), limit, Framing::Lines))
+    let response = match body::read(body, limit, DROPPED).await {
+        Ok(body) => open(&node, &headers, std::str::from_utf8(&body).ok(), limit, Framing::Lines),
+        Err(unread) => refuse(unread, limit),
+    };
+    with_cors(&headers, response)
 }
 
 /// `GET`: `cf_connect` holds the first commands, the response every message as an event.
@@ -41,6 +50,9 @@ pub(super) async fn events(
     let first = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cf_connect");
     let first = first.as_ref().map(|(_, commands)| &**commands);
     let limit = node.config.sse.max_request_body_size;
+    if let Err(refused) = admission::check_origin(&node, &headers) {
+        return refused;
+    }
     with_cors(&headers, open(&node, &headers, first, limit, Framing::Events))
 }
 
@@ -90,6 +102,16 @@ pub(super) async fn preflight(State(node): State<Arc<Node>>, headers: HeaderMap)
     response
 }
 
+/// A body that was not read.
+fn refuse(unread: Unread, limit: usize) -> Response {
+    let (status, why) = match unread {
+        Unread::Cut => (StatusCode::BAD_REQUEST, "the body ends early\n".to_owned()),
+        Unread::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, format!("a body of more than {limit} bytes\n")),
+        Unread::Slow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n".to_owned()),
+    };
+    (status, why).into_response()
+}
+
 fn open(
     node: &Arc<Node>,
     headers: &HeaderMap,
@@ -97,9 +119,6 @@ fn open(
     limit: usize,
     framing: Framing,
 ) -> Response {
-    if let Err(refused) = admission::check_origin(node, headers) {
-        return refused;
-    }
     let Some(first) = first.map(str::trim_ascii).filter(|first| !first.is_empty()) else {
         let why =
             "the request must bring the connect command: as its body, or as cf_connect in its address\n";

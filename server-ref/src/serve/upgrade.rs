@@ -3,6 +3,7 @@
 use super::{
     admission::{self, text},
     drive::Drive,
+    patient::Patient,
 };
 use crate::{node::Node, session::Session, ws};
 use axum::{
@@ -70,9 +71,9 @@ pub(super) async fn upgrade(State(node): State<Arc<Node>>, mut request: Request)
 /// Runs the connection on the bare socket where that can be had: without the layers that hyper has put
 /// around it. In another task than the handshake's, which needs more memory.
 async fn run(node: Arc<Node>, session: Session, upgraded: Upgraded) {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    match upgraded.downcast::<TokioIo<Patient<TcpStream>>>() {
         Ok(parts) => {
-            tokio::spawn(Drive::new(node, session, parts.io.into_inner(), &parts.read_buf));
+            tokio::spawn(Drive::new(node, session, parts.io.into_inner().into_inner(), &parts.read_buf));
         }
         Err(upgraded) => {
             tokio::spawn(Drive::new(node, session, TokioIo::new(upgraded), &[]));

@@ -151,6 +151,65 @@ async fn one_bad_command_in_a_batch_harms_no_other() {
 }
 
 #[tokio::test]
+async fn the_answers_of_a_batch_have_a_bound() {
+    let server = start(|_| {}).await;
+    let publish = |data: Value| json!({"publish": {"channel": "chat:large", "data": data}});
+    let fill: Vec<Value> = (0..100).map(|_| publish(json!("x".repeat(60_000)))).collect();
+    server.call("batch", json!({"commands": fill})).await;
+    let mut commands = vec![json!({"history": {"channel": "chat:large", "limit": -1}}); 14];
+    commands.push(publish(json!("the last")));
+    for parallel in [false, true] {
+        let replies = server.call("batch", json!({"commands": commands, "parallel": parallel})).await;
+        let replies = replies["replies"].as_array().unwrap();
+        let read = replies.iter().filter(|reply| reply["history"].is_object()).count();
+        assert!((11..14).contains(&read) || parallel, "{read}");
+        let refused: Vec<&Value> = replies.iter().filter(|reply| reply["error"].is_object()).collect();
+        assert!(!refused.is_empty() || parallel);
+        assert!(refused.iter().all(|reply| reply["error"]["code"] == 106), "{refused:?}");
+        assert!(replies[14]["publish"]["offset"].is_u64(), "nobody is harmed who reads nothing");
+    }
+}
+
+#[tokio::test]
+async fn numbers_keys_and_depths_that_nobody_sends() {
+    let server = start(|_| {}).await;
+    server.result("publish", json!({"channel": "chat:a", "data": 1})).await;
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let cases: Vec<(&str, String, Option<u32>)> = vec![
+        ("history", r#"{"channel":"chat:a","limit":9,"since":{"offset":18446744073709551615}}"#.into(), None),
+        (
+            "history",
+            r#"{"channel":"chat:a","limit":9,"reverse":true,"since":{"offset":18446744073709551615}}"#.into(),
+            None,
+        ),
+        ("history", r#"{"channel":"chat:a","since":{"offset":18446744073709551616}}"#.into(), Some(107)),
+        ("history", r#"{"channel":"chat:a","limit":-2147483648}"#.into(), None),
+        ("refresh", r#"{"user":"a","expire_at":9223372036854775807}"#.into(), None),
+        ("refresh", r#"{"user":"a","expire_at":-9223372036854775808}"#.into(), None),
+        ("refresh", r#"{"user":"a","expire_at":9223372036854775808}"#.into(), Some(107)),
+        ("publish", r#"{"channel":"chat:a","channel":"chat:b","data":1}"#.into(), Some(107)),
+        ("publish", format!(r#"{{"channel":"chat:a","data":{}}}"#, deep(200)), Some(107)),
+        ("publish", format!(r#"{{"channel":"chat:a","data":{}}}"#, deep(1_000_000)), Some(107)),
+        ("publish", format!(r#"{{"channel":"chat:a","data":1,"more":{}}}"#, deep(1_000_000)), None),
+        ("subscribe", format!(r#"{{"user":"a","channel":"chat:a","info":{}}}"#, deep(200)), Some(107)),
+        ("channels", json!({"pattern": "{".repeat(1000) + &"}".repeat(1000)}).to_string(), Some(107)),
+        ("channels", json!({"pattern": "*a".repeat(20_000)}).to_string(), Some(107)),
+    ];
+    for (method, body, code) in cases {
+        let (status, answer) = server.text(method, body.clone()).await;
+        assert_eq!(status, StatusCode::OK);
+        let found = answer["error"]["code"].as_u64().map(|code| u32::try_from(code).unwrap());
+        assert_eq!(found, code, "{method} {body:.80}: {answer}");
+    }
+    let nested = r#"{"commands":[{"batch":"#.repeat(2000) + "{}" + &"}]}".repeat(2000);
+    let (_, answer) = server.text("batch", nested).await;
+    assert_eq!(answer["replies"][0]["error"]["code"], 107);
+    let many = format!(r#"{{"commands":[{}5]}}"#, "5,".repeat(199_999));
+    let (_, answer) = server.text("batch", many).await;
+    assert_eq!(answer["replies"].as_array().unwrap().len(), 200_000);
+}
+
+#[tokio::test]
 async fn errors_have_a_status_where_that_is_wanted() {
     let body = r#"{"channel":"nowhere:a","data":1}"#;
     let server = start(|_| {}).await;

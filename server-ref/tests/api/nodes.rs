@@ -141,7 +141,7 @@ async fn a_redis_that_is_away_is_a_temporary_error() {
 async fn a_broadcast_to_many_channels_is_whole() {
     let redis = RedisServer::start().await;
     let server = node(&redis).await;
-    let channels: Vec<String> = (0..3000).map(|number| format!("chat:{number}")).collect();
+    let channels: Vec<String> = (0..60_000).map(|number| format!("chat:{number}")).collect();
     let result = server.result("broadcast", json!({"channels": channels, "data": {"n": 1}})).await;
     let responses = result["responses"].as_array().unwrap();
     assert_eq!(responses.len(), channels.len());

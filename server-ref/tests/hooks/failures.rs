@@ -10,7 +10,11 @@ use axum::{
 };
 use homing_server::config::Span;
 use serde_json::Value;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// The error of a hook that gave no answer which could be used: temporary, and with a time.
 fn is_away(reply: &Value) -> bool {
@@ -138,6 +142,57 @@ async fn a_slow_backend_costs_its_deadline_and_no_more() {
     backend.take_so_long(Duration::ZERO);
     backend.say(r#"{"result":{"data":1}}"#);
     assert_eq!(rpc(&mut ada).await["rpc"]["data"], 1);
+}
+
+/// What a backend that speaks HTTP badly says, again and again, until nobody listens.
+async fn babble(head: &'static str, again: &'static [u8], pause: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(head.as_bytes()).await;
+                while !again.is_empty() && stream.write_all(again).await.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn answers_without_an_end_cost_their_deadline_and_no_more() {
+    let backend = Backend::start().await;
+    let (slow, fast) = (Duration::from_millis(5), Duration::ZERO);
+    for (head, again, pause) in [
+        // Byte by byte, gigabytes, a head without an end, interim answers without an end, half an answer, none.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{", &b" "[..], slow),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"8\r\n        \r\n", fast),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n", &[b' '; 8192], fast),
+        ("HTTP/1.1 200 OK\r\n", b"X-More: more of it\r\n", fast),
+        ("HTTP/1.1 200 OK\r\nX-More: ", b"more of it", fast),
+        ("", b"HTTP/1.1 103 Early Hints\r\n\r\n", fast),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"result\":{}}", b"", fast),
+        ("SSH-2.0-OpenSSH_9.9\r\n", b"", fast),
+        ("", b"", fast),
+    ] {
+        let address = babble(head, again, pause).await;
+        let server = backend
+            .server(|config| {
+                config.rpc.proxy.endpoint = format!("http://{address}/rpc");
+                config.rpc.proxy.timeout = Span::from_millis(700);
+            })
+            .await;
+        let mut ada = connected(&backend, &server, "ada").await;
+        let begun = std::time::Instant::now();
+        let reply = rpc(&mut ada).await;
+        assert!(is_away(&reply), "{head}: {reply}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{head}: {:?}", begun.elapsed());
+        assert!(ada.call("ping", "{}").await["ping"].is_object(), "the others are not harmed");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod embedding;
 mod frames;
 mod handshake;
 mod hostile;
+mod http;
 mod keys;
 mod program;
 mod redis;
