@@ -5,7 +5,6 @@ use super::{Handle, api, streaming, upgrade::upgrade};
 use crate::node::Node;
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{StatusCode, header},
     response::IntoResponse,
     routing::{get, post},
@@ -17,7 +16,6 @@ use tower_http::services::ServeDir;
 pub(super) fn router(node: &Arc<Node>, metrics: PrometheusHandle) -> Router {
     let config = &node.config;
     let mut router = Router::new().route(&config.websocket.handler_prefix, get(upgrade));
-    let commands = config.websocket.message_size_limit;
     if config.http_stream.enabled {
         let method = post(streaming::lines).options(streaming::preflight);
         router = router.route(&config.http_stream.handler_prefix, method);
@@ -27,9 +25,7 @@ pub(super) fn router(node: &Arc<Node>, metrics: PrometheusHandle) -> Router {
         router = router.route(&config.sse.handler_prefix, method);
     }
     if config.http_stream.enabled || config.sse.enabled {
-        // The commands stand in JSON text, where quotes and the like take two bytes.
-        let limit = DefaultBodyLimit::max(commands.saturating_mul(2).saturating_add(1024));
-        let method = post(streaming::emulation).options(streaming::preflight).layer(limit);
+        let method = post(streaming::emulation).options(streaming::preflight);
         router = router.route(&config.emulation.handler_prefix, method);
     }
     if !config.http_server.has_internal() {

@@ -58,15 +58,20 @@ pub(super) async fn events(
 
 /// `POST`: `{"session":"…","node":"…","data":"<commands>"}`. Answered 204 once the session has the
 /// commands, on whatever node it is.
-pub(super) async fn emulation(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn emulation(State(node): State<Arc<Node>>, headers: HeaderMap, body: Body) -> Response {
     if let Err(refused) = admission::check_origin(&node, &headers) {
         return refused;
     }
-    let answer = match serde_json::from_slice::<Emulated>(&body) {
-        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-        Ok(piece) => match node.emulate(piece).await {
-            Ok(()) => StatusCode::NO_CONTENT.into_response(),
-            Err(error) => refuse_piece(error),
+    // The commands stand in JSON text, where quotes and the like take two bytes.
+    let limit = node.config.websocket.message_size_limit.saturating_mul(2).saturating_add(1024);
+    let answer = match body::read(body, limit, DROPPED).await {
+        Err(unread) => refuse(unread, limit),
+        Ok(body) => match serde_json::from_slice::<Emulated>(&body) {
+            Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+            Ok(piece) => match node.emulate(piece).await {
+                Ok(()) => StatusCode::NO_CONTENT.into_response(),
+                Err(error) => refuse_piece(error),
+            },
         },
     };
     with_cors(&headers, answer)

@@ -2,7 +2,7 @@
 
 use crate::{
     redis_server::RedisServer,
-    support::{KEY, Running, start, until},
+    support::{KEY, PATIENCE, Running, start, until},
 };
 use homing_server::config::{EngineKind, Span};
 use serde_json::{Value, json};
@@ -146,4 +146,36 @@ async fn a_broadcast_to_many_channels_is_whole() {
     let responses = result["responses"].as_array().unwrap();
     assert_eq!(responses.len(), channels.len());
     assert!(responses.iter().all(|response| response["result"]["offset"] == 1));
+}
+
+#[tokio::test]
+async fn nobody_makes_nodes_up() {
+    let redis = RedisServer::start().await;
+    let nodes = [node(&redis).await, node(&redis).await];
+    let pieces = async |number: usize| {
+        for (at, node) in nodes.iter().enumerate() {
+            for made_up in [
+                format!("* 0 made-up-{number}\n"),
+                format!("* 1 made-up-{number}\n{{\"info\":null}}"),
+                format!("{} 0 made-up-{number}\n", nodes[1 - at].server.node().id()),
+                format!("made-up-{number}"),
+                " ".into(),
+                format!("00000000-0000-4000-8000-{number:012}"),
+            ] {
+                let piece = json!({"session": "x", "node": made_up, "data": "{}"}).to_string();
+                let sent = node.http.post(node.url("/emulation")).body(piece).timeout(PATIENCE).send();
+                let status = sent.await.unwrap().status().as_u16();
+                assert!(matches!(status, 404 | 504), "{made_up:?}: {status}");
+            }
+        }
+    };
+    // Before the nodes know each other, and behind it.
+    pieces(1).await;
+    until(async || nodes.iter().all(|node| node.server.node().peers() == 1)).await;
+    pieces(2).await;
+    for node in &nodes {
+        assert_eq!(node.server.node().peers(), 1);
+        let info = node.result("info", json!({})).await;
+        assert_eq!((names(&info).len(), info.get("homing")), (2, None), "{info}");
+    }
 }
