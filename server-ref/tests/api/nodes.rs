@@ -148,32 +148,35 @@ async fn a_broadcast_to_many_channels_is_whole() {
     assert!(responses.iter().all(|response| response["result"]["offset"] == 1));
 }
 
+/// Pieces of a streamed client for nodes that are none.
+async fn make_up(node: &Running) {
+    let own = node.server.node().id();
+    for made_up in [
+        "* 0 made-up\n".to_owned(),
+        "* 1 made-up\n{\"info\":null}".to_owned(),
+        format!("{own} 0 made-up\n"),
+        "made-up".to_owned(),
+        " ".to_owned(),
+        "00000000-0000-4000-8000-000000000000".to_owned(),
+    ] {
+        let piece = json!({"session": "x", "node": made_up, "data": "{}"}).to_string();
+        let sent = node.http.post(node.url("/emulation")).body(piece).timeout(PATIENCE).send();
+        let status = sent.await.unwrap().status().as_u16();
+        assert!(matches!(status, 404 | 504), "{made_up:?}: {status}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_makes_nodes_up() {
     let redis = RedisServer::start().await;
-    let nodes = [node(&redis).await, node(&redis).await];
-    let pieces = async |number: usize| {
-        for (at, node) in nodes.iter().enumerate() {
-            for made_up in [
-                format!("* 0 made-up-{number}\n"),
-                format!("* 1 made-up-{number}\n{{\"info\":null}}"),
-                format!("{} 0 made-up-{number}\n", nodes[1 - at].server.node().id()),
-                format!("made-up-{number}"),
-                " ".into(),
-                format!("00000000-0000-4000-8000-{number:012}"),
-            ] {
-                let piece = json!({"session": "x", "node": made_up, "data": "{}"}).to_string();
-                let sent = node.http.post(node.url("/emulation")).body(piece).timeout(PATIENCE).send();
-                let status = sent.await.unwrap().status().as_u16();
-                assert!(matches!(status, 404 | 504), "{made_up:?}: {status}");
-            }
-        }
-    };
-    // Before the nodes know each other, and behind it.
-    pieces(1).await;
-    until(async || nodes.iter().all(|node| node.server.node().peers() == 1)).await;
-    pieces(2).await;
-    for node in &nodes {
+    // While a node does not know all others yet, and behind it.
+    let one = node(&redis).await;
+    make_up(&one).await;
+    let two = node(&redis).await;
+    make_up(&two).await;
+    for node in [&one, &two] {
+        make_up(node).await;
+        until(async || node.server.node().peers() > 0).await;
         assert_eq!(node.server.node().peers(), 1);
         let info = node.result("info", json!({})).await;
         assert_eq!((names(&info).len(), info.get("homing")), (2, None), "{info}");
