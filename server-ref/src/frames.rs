@@ -138,13 +138,18 @@ impl Digits {
 
 /// The answer to a publish command.
 pub(crate) fn publish_reply(id: u32, appended: &Appended) -> Bytes {
-    let (mut id_digits, mut offset, mut epoch, mut time) =
-        (Digits::default(), Digits::default(), Digits::default(), Digits::default());
+    let [mut id_digits, mut offset, mut epoch, mut time, mut expected] =
+        std::array::from_fn(|_| Digits::default());
     let id = id_digits.write(id.into());
     let time = time.write(appended.time.unsigned_abs());
-    let end: &[u8] = if appended.duplicate { b",\"duplicate\":true}}" } else { b"}}" };
+    let duplicate: &[u8] = if appended.duplicate { b",\"duplicate\":true" } else { b"" };
+    let (named, expected): (&[u8], _) = match appended.expected {
+        0 => (b"", &[][..]),
+        number => (b",\"expected\":", expected.write(number)),
+    };
     let Some(position) = appended.position else {
-        return concat(&[b"{\"id\":", id, b",\"publish\":{\"time\":", time, end]);
+        let start = b",\"publish\":{\"time\":";
+        return concat(&[b"{\"id\":", id, start, time, duplicate, named, expected, b"}}"]);
     };
     concat(&[
         b"{\"id\":",
@@ -155,7 +160,10 @@ pub(crate) fn publish_reply(id: u32, appended: &Appended) -> Bytes {
         offset.write(position.offset),
         b",\"time\":",
         time,
-        end,
+        duplicate,
+        named,
+        expected,
+        b"}}",
     ])
 }
 
@@ -243,13 +251,14 @@ mod tests {
         for epoch in [Epoch::from_micros(7), Epoch::from_micros(1_700_000_000_000_000)] {
             let position = Some(Position { epoch, offset: 12 });
             for position in [position, None] {
-                for duplicate in [true, false] {
-                    let appended = Appended { position, time: 1_700_000_000_000, duplicate };
+                for (duplicate, expected) in [(true, 18), (true, 0), (false, 0)] {
+                    let appended = Appended { position, time: 1_700_000_000_000, duplicate, expected };
                     let result = wire::PublishResult {
                         epoch: position.map(|position| position.epoch.to_string()).unwrap_or_default().into(),
                         offset: position.map_or(0, |position| position.offset),
                         time: appended.time,
                         duplicate: appended.duplicate,
+                        expected: appended.expected,
                     };
                     assert_eq!(publish_reply(90, &appended), answer(90, wire::Outcome::Publish(result)));
                 }

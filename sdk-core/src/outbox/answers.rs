@@ -10,6 +10,7 @@ use crate::{
     storage::records,
     wire::{ErrorReply, MAX_SAFE_INTEGER, Outcome, PublishResult},
 };
+use alloc::vec::Vec;
 
 /// A server that keeps sending a lane back to renumber is given a rest after so many times.
 const PATIENCE: u32 = 2;
@@ -34,18 +35,20 @@ impl RealtimeClient {
 
     fn on_acked(&mut self, id: EntryId, key: LaneId, result: &PublishResult<'_>) {
         let number = self.outbox.entries.get(id).map_or(0, |entry| entry.number);
+        // What is there may have another number there, after a storage that went back: only what the server tells
+        // of its record says which numbers are used.
+        let used = if result.duplicate { result.expected.saturating_sub(1) } else { number };
         let position = (result.offset > 0).then(|| Position::new(&result.epoch, result.offset));
         if let Some(lane) = self.outbox.lanes.get_mut(key)
             && number > 0
-            && !(result.duplicate && lane.has_passed(number, position.as_ref()))
         {
-            lane.acked = lane.acked.max(number);
-            lane.last_ack = result.time;
-            lane.in_step = true;
+            lane.acked = lane.acked.max(number.min(used));
+            lane.last_ack = lane.last_ack.max(result.time);
+            lane.in_step |= number <= used;
             lane.failures = 0;
             lane.is_known = true;
-            lane.renumber = lane.renumber.map(|expected| expected.max(number + 1));
-            if let Some(position) = &position {
+            lane.renumber = lane.renumber.map(|expected| expected.max(used + 1));
+            if let Some(position) = position.as_ref().filter(|_| number <= used) {
                 lane.remember(number, position.clone());
             }
             if let Some(producer) = self.outbox.producers.get(lane.producer) {
@@ -92,15 +95,25 @@ impl RealtimeClient {
         if expected == 0 || expected > MAX_SAFE_INTEGER {
             return self.on_protocol_error("the expected number is out of range");
         }
-        // Its number went to another message, or nobody knows: an earlier connection may have brought it.
-        let lost_track = match error.code {
-            ErrorCode::NumberTaken => true,
-            ErrorCode::UnknownProducer => is_known,
-            _ => false,
-        };
-        if doubtful && lost_track {
+        let mut unknown = Vec::new();
+        match error.code {
+            // Its number went to another message: an earlier connection may have brought it.
+            ErrorCode::NumberTaken if doubtful => unknown.push(id),
+            // The record is gone with all that it knew. What is under way is answered like this one.
+            ErrorCode::UnknownProducer if is_known => {
+                unknown = self.outbox.lanes.get(key).map(|lane| lane.queue.clone()).unwrap_or_default();
+                let entries = &self.outbox.entries;
+                unknown.retain(|id| {
+                    entries.get(*id).is_some_and(|entry| entry.is_doubtful(conn) && !entry.stage.is_busy())
+                });
+            }
+            _ => {}
+        }
+        let is_over = unknown.contains(&id);
+        for id in unknown {
             self.park(id, Error::new(ErrorCode::OutcomeUnknown));
-        } else if let Some(lane) = self.outbox.lanes.get_mut(key) {
+        }
+        if !is_over && let Some(lane) = self.outbox.lanes.get_mut(key) {
             lane.failures = lane.failures.saturating_add(1);
             if lane.renumber.is_none() && lane.failures > PATIENCE {
                 self.pause(key, None);
@@ -108,7 +121,9 @@ impl RealtimeClient {
         }
         self.tell_lost(key, expected, acked_before);
         self.renumber(key, expected);
-        self.tell_state(id);
+        if !is_over {
+            self.tell_state(id);
+        }
     }
 
     /// A number that is taken tells that the storage has gone back: of what came out of it nothing is certain.

@@ -1,7 +1,7 @@
 //! Sending: what leaves when, under which number, and what must be stored before.
 
 use super::{
-    LaneId,
+    LaneId, Outbox,
     entry::{Origin, Stage},
 };
 use crate::{
@@ -20,6 +20,33 @@ const MAX_BUSY: usize = 128;
 const MAX_BUSY_LANE: usize = 16;
 /// A message that was first sent this long before the end of the dedupe window is not trusted to it.
 const WINDOW_MARGIN_MILLIS: i64 = 60_000;
+
+impl Outbox {
+    /// Once nothing of a lane is under way, what is left is numbered from what the server expects.
+    fn number_anew(&mut self, id: LaneId, conn: ConnId) {
+        let Some(lane) = self.lanes.get_mut(id).filter(|lane| lane.busy == 0) else { return };
+        let Some(expected) = lane.renumber.take() else { return };
+        let expected = expected.max(lane.acked + 1);
+        lane.next = expected;
+        lane.is_known = expected > 1;
+        // What the server has given up may still come about, and an old number would be the next one again: a
+        // later session fences it off.
+        lane.conn = None;
+        if let Some(producer) = self.producers.get_mut(lane.producer) {
+            producer.conn = None;
+        }
+        for entry in &lane.queue {
+            // One that the server may have, under a number that is gone, is asked about under such a number: only
+            // a storage that went back has entries like that. Where the first number is expected there is none,
+            // and nothing that could be there.
+            if let Some(entry) = self.entries.get_mut(*entry) {
+                let is_used = (1..expected).contains(&entry.number) && entry.is_doubtful(conn);
+                let ask = expected > 1 && (is_used || entry.origin == Origin::Stale);
+                entry.number = if ask { entry.number.clamp(1, expected - 1) } else { 0 };
+            }
+        }
+    }
+}
 
 impl RealtimeClient {
     /// The connection that may be sent on: the storage knows whose it is.
@@ -80,25 +107,8 @@ impl RealtimeClient {
         if outbox.waits_for_older(id) {
             return;
         }
-        let Some(lane) = outbox.lanes.get_mut(id) else { return };
-        if let Some(expected) = lane.renumber {
-            if lane.busy > 0 {
-                return;
-            }
-            lane.renumber = None;
-            let expected = expected.max(lane.acked + 1);
-            lane.next = expected;
-            lane.is_known = expected > 1;
-            for entry in &lane.queue {
-                // One that the server may have, under a number that is gone, is asked about under such a number:
-                // only a storage that went back has entries like that.
-                if let Some(entry) = outbox.entries.get_mut(*entry) {
-                    let ask =
-                        entry.is_doubtful(conn) && (entry.number < expected || entry.origin == Origin::Stale);
-                    entry.number = if ask { entry.number.clamp(1, (expected - 1).max(1)) } else { 0 };
-                }
-            }
-        }
+        outbox.number_anew(id, conn);
+        let Some(lane) = outbox.lanes.get_mut(id).filter(|lane| lane.renumber.is_none()) else { return };
         // The server remembers so many behind the one that has waited longest.
         let oldest =
             lane.queue.first().and_then(|entry| outbox.entries.get(*entry)).map(|entry| entry.number);
@@ -108,6 +118,8 @@ impl RealtimeClient {
         while lane.busy + lane.unsaved < window && (lane.in_step || lane.busy == 0) && outbox.busy < MAX_BUSY
         {
             let Some(next) = lane.queue.get(lane.busy).copied() else { break };
+            let before = lane.busy.checked_sub(1).and_then(|at| outbox.entries.get(*lane.queue.get(at)?));
+            let before = before.map_or(0, |before| before.number);
             let Some(entry) = outbox.entries.get_mut(next) else { break };
             // It was accepted before the server told its limit: refused alone.
             if entry.data.len() > most && !entry.was_sent() {
@@ -123,7 +135,8 @@ impl RealtimeClient {
                 continue;
             }
             let number = if entry.number == 0 { lane.next } else { entry.number };
-            if numbered && number >= last {
+            // Two under the same number could overtake each other.
+            if numbered && (number >= last || number <= before) {
                 break;
             }
             let mut changed = !entry.recorded;
@@ -134,13 +147,16 @@ impl RealtimeClient {
                     changed = true;
                 }
                 if let Some(producer) = outbox.producers.get_mut(lane.producer)
-                    && producer.conn != Some(conn)
+                    && lane.conn != Some(conn)
                 {
-                    producer.conn = Some(conn);
-                    // The clock keeps it growing where the storage went back.
-                    let clock = u64::try_from(server_clock).unwrap_or(0);
-                    producer.session = clock.max(producer.session + 1);
-                    self.storage.push(records::producer(&producer.id, producer.session, producer.since));
+                    if producer.conn != Some(conn) {
+                        producer.conn = Some(conn);
+                        // The clock keeps it growing where the storage went back.
+                        let clock = u64::try_from(server_clock).unwrap_or(0);
+                        producer.session = clock.max(producer.session + 1);
+                        self.storage.push(records::producer(&producer.id, producer.session, producer.since));
+                    }
+                    (lane.conn, lane.session) = (Some(conn), producer.session);
                     changed = true;
                 }
             }
@@ -201,7 +217,7 @@ impl RealtimeClient {
             homing: producer.map(|producer| wire::Stamp {
                 id: (&*entry.id).into(),
                 producer: (&*producer.id).into(),
-                session: producer.session,
+                session: lane.session,
                 number: entry.number,
             }),
             ..wire::Publish::default()

@@ -1,7 +1,7 @@
 //! The messages of one producer to one channel: their order, their numbers, how many are under way.
 
 use super::ProducerKey;
-use crate::{EntryId, Instant, Position};
+use crate::{ConnId, EntryId, Instant, Position};
 use alloc::{boxed::Box, vec::Vec};
 
 /// Positions of acked messages that are remembered, to tell which ones a server has lost.
@@ -19,6 +19,9 @@ pub(crate) struct Lane {
     /// Acked messages whose removal is not stored yet. They count as under way: after a crash they are asked
     /// about again, and the server remembers only so many.
     pub(crate) unsaved: usize,
+    /// Under which session it sends on which connection; `None`: it takes the producer's next.
+    pub(crate) session: u64,
+    pub(crate) conn: Option<ConnId>,
     /// The number of the next message that has none.
     pub(crate) next: u64,
     /// The last number that was acked; 0: none.
@@ -48,6 +51,8 @@ impl Lane {
             busy: 0,
             arming: 0,
             unsaved: 0,
+            session: 0,
+            conn: None,
             next: 1,
             acked: 0,
             is_known: false,
@@ -65,14 +70,6 @@ impl Lane {
             self.acks.remove(0);
         }
         self.acks.push((number, position));
-    }
-
-    /// Whether a lower number than this one stands behind that position: what stands there has another number, and
-    /// this one was not used up. So it is after a storage that went back.
-    pub(crate) fn has_passed(&self, number: u64, position: Option<&Position>) -> bool {
-        let Some(position) = position else { return false };
-        let passes = |at: &Position| at.epoch == position.epoch && at.offset > position.offset;
-        self.acks.iter().any(|(lower, at)| *lower < number && passes(at))
     }
 
     /// Takes an entry out of the order.

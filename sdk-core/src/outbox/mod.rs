@@ -48,9 +48,9 @@ const NOT_ARMED: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Producer {
     id: Box<str>,
-    /// Grows with every connection that it sends on.
+    /// Grows with every connection that it sends on, and where numbers are given anew.
     session: u64,
-    /// The connection of that session.
+    /// The connection of that session; `None`: the next message begins a new one.
     conn: Option<ConnId>,
     last_place: u64,
     /// When it began, Unix milliseconds: messages of an older one come first in the same channel.

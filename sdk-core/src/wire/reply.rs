@@ -223,6 +223,8 @@ pub struct PublishResult<'a> {
     pub time: i64,
     /// Whether it was there already.
     pub duplicate: bool,
+    /// With `duplicate`, the number of its producer that comes next in the channel; 0: not told.
+    pub expected: u64,
 }
 
 /// Answer to presence.

@@ -18,7 +18,8 @@ struct Record {
 pub enum Verdict {
     /// It is new: append it, and call `appended`.
     Append,
-    Duplicate(u64),
+    /// Its offset, and the number that comes next.
+    Duplicate(u64, u64),
     Fenced,
     Taken(u64),
     OutOfOrder(u64),
@@ -59,7 +60,7 @@ impl Producers {
         record.session = stamp.session;
         record.used_at = now;
         if let Some((_, offset)) = record.ids.iter().find(|(id, _)| *id == stamp.id) {
-            return Verdict::Duplicate(*offset);
+            return Verdict::Duplicate(*offset, record.last + 1);
         }
         match stamp.number {
             number if number <= record.last => Verdict::Taken(record.last + 1),

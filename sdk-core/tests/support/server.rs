@@ -301,8 +301,8 @@ impl Server {
         let refusal =
             |code: u32, expected: u64| Outcome::Error(ErrorReply { code, expected, ..ErrorReply::default() });
         let epoch = self.log(channel).epoch.clone();
-        let acked = |offset, duplicate| {
-            Outcome::Publish(PublishResult { epoch: epoch.into(), offset, time: 0, duplicate })
+        let acked = |offset, duplicate, expected| {
+            Outcome::Publish(PublishResult { epoch: epoch.into(), offset, time: 0, duplicate, expected })
         };
         let outcome = match verdict {
             Verdict::Append => {
@@ -312,9 +312,9 @@ impl Server {
                 if let Some(stamp) = &stamp {
                     self.producers.appended(channel, stamp, offset);
                 }
-                acked(offset, false)
+                acked(offset, false, 0)
             }
-            Verdict::Duplicate(offset) => acked(offset, true),
+            Verdict::Duplicate(offset, expected) => acked(offset, true, expected),
             Verdict::Fenced => refusal(300, 0),
             Verdict::Taken(expected) => refusal(301, expected),
             Verdict::OutOfOrder(expected) => refusal(302, expected),

@@ -347,7 +347,7 @@ fn answer(shared: &Shared, command: &Command<'_>) -> Option<String> {
                 offset: if positioned { offset } else { 0 },
                 epoch: epoch.into(),
                 time: 7,
-                duplicate: false,
+                ..PublishResult::default()
             };
             return Some(encode(command.id, Outcome::Publish(result)));
         }

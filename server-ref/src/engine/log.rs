@@ -113,6 +113,8 @@ pub struct Appended {
     pub time: i64,
     /// Whether it was known: place and time are those of the first one, and nobody was told again.
     pub duplicate: bool,
+    /// Of one that was known by its producer, the number that comes next; else 0.
+    pub expected: u64,
 }
 
 /// Why a publication was not appended. None of these used its number up.

@@ -44,7 +44,7 @@ pub(crate) async fn a_known_id_is_a_duplicate_under_whatever_number(setup: &impl
     assert_eq!(offset(publish(&*engine, &channel, 5, 2, "b").await), 3);
     for number in [1, 2, 3, 9] {
         let again = publish(&*engine, &channel, 5, number, "a").await;
-        assert_eq!(again, Ok(Appended { duplicate: true, ..first }));
+        assert_eq!(again, Ok(Appended { duplicate: true, expected: 3, ..first }));
     }
     assert_eq!(offsets(&read(&*engine, &channel, None, 10).await), [1, 2, 3]);
 }
@@ -94,7 +94,7 @@ pub(crate) async fn a_refusal_asks_first_and_uses_no_number_up(setup: &impl Setu
     let first = publish(&*engine, &channel, 5, 1, "b").await.unwrap();
     assert_eq!(first.position.unwrap().offset, 1);
     let there = refuse(&*engine, &channel, 5, 1, "b").await;
-    assert_eq!(there, Ok(Appended { duplicate: true, ..first }));
+    assert_eq!(there, Ok(Appended { duplicate: true, expected: 2, ..first }));
     assert_eq!(refuse(&*engine, &channel, 5, 1, "c").await, Err(NotAppended::Taken { expected: 2 }));
     assert_eq!(refuse(&*engine, &channel, 5, 2, "c").await, Err(NotAppended::Refused));
     assert_eq!(offset(publish(&*engine, &channel, 5, 2, "d").await), 2);
@@ -231,7 +231,8 @@ pub(crate) async fn producers_are_known_where_nothing_is_kept(setup: &impl Setup
     };
     let first = none(1, "a").finish().await.unwrap().unwrap();
     assert_eq!((first.position, first.duplicate), (None, false));
-    assert_eq!(none(1, "a").finish().await.unwrap(), Ok(Appended { duplicate: true, ..first }));
+    let again = Appended { duplicate: true, expected: 2, ..first };
+    assert_eq!(none(1, "a").finish().await.unwrap(), Ok(again));
     let early = none(3, "c").finish().await.unwrap();
     assert_eq!(early, Err(NotAppended::OutOfOrder { expected: 2, epoch: None }));
     none(2, "b").finish().await.unwrap().unwrap();
@@ -253,8 +254,8 @@ pub(crate) async fn a_place_that_was_acked_stays_what_it_was(setup: &impl Setup)
     // The log was made anew meanwhile: its first offset is another message's.
     let second = publish(2, "b").await.unwrap();
     assert!(second.position.unwrap().epoch > first.position.unwrap().epoch);
-    assert_eq!(publish(1, "a").await, Ok(Appended { duplicate: true, ..first }));
-    assert_eq!(publish(2, "b").await, Ok(Appended { duplicate: true, ..second }));
+    assert_eq!(publish(1, "a").await, Ok(Appended { duplicate: true, expected: 3, ..first }));
+    assert_eq!(publish(2, "b").await, Ok(Appended { duplicate: true, expected: 3, ..second }));
 }
 
 pub(crate) async fn an_epoch_that_was_told_is_the_logs(setup: &impl Setup) {
@@ -316,8 +317,8 @@ pub(crate) async fn random_histories_end_as_the_model_says(setup: &impl Setup) {
             }
             for (told, refused, verdict, offset, call) in asked {
                 let found = match call.finish().await.unwrap() {
-                    Ok(Appended { position, duplicate: true, .. }) => {
-                        Verdict::Duplicate(position.unwrap().offset)
+                    Ok(Appended { position, duplicate: true, expected, .. }) => {
+                        Verdict::Duplicate(position.unwrap().offset, expected)
                     }
                     Ok(Appended { position, .. }) => {
                         assert_eq!(position.unwrap().offset, offset);

@@ -279,9 +279,9 @@ impl Side {
                     refused,
                 };
                 match engine.append(append).finish().await.unwrap() {
-                    Ok(Appended { position, duplicate, .. }) => {
+                    Ok(Appended { position, duplicate, expected, .. }) => {
                         let position = position.map(|position| self.place(at, position));
-                        format!("{position:?} {duplicate}")
+                        format!("{position:?} {duplicate} {expected}")
                     }
                     Err(NotAppended::OutOfOrder { expected, epoch }) => {
                         let epoch = epoch.map(|epoch| self.epoch(epoch));

@@ -27,11 +27,11 @@ fn a_publish_that_comes_again_is_acked_with_its_place() {
     let first = publish(&mut ada, "chat:a", (1, 1), "m1");
     world.pass(&mut [&mut ada, &mut bob], 1000);
     let again = publish(&mut ada, "chat:a", (1, 1), "m1");
-    assert_eq!(again["publish"]["duplicate"], true);
+    assert_eq!((&again["publish"]["duplicate"], &again["publish"]["expected"]), (&json!(true), &json!(2)));
     for field in ["epoch", "offset", "time"] {
         assert_eq!(again["publish"][field], first["publish"][field]);
     }
-    assert_eq!(first["publish"]["duplicate"], Value::Null);
+    assert_eq!((&first["publish"]["duplicate"], &first["publish"]["expected"]), (&Value::Null, &Value::Null));
     let pushes = bob.pushes("pub");
     assert_eq!(pushes.len(), 1);
     assert_eq!(pushes[0]["push"]["pub"]["id"], "m1");

@@ -290,6 +290,9 @@ impl World {
             }
             StorageOrder::Write { write, ops } => {
                 let at_once = self.dice.chance(30);
+                if std::env::var_os("FRAMES").is_some() {
+                    trace::tell(self.now, || format!("FRAME {} stores {write:?} {ops:?}", name(client)));
+                }
                 self.disks[disk].write(owner, write, ops, at_once);
                 self.post_at(after, Parcel::Written(client, owner.1, write));
             }
@@ -404,6 +407,9 @@ impl World {
             }
             Parcel::Written(client, life, write) if lives(self, client, life) => {
                 let result = self.disks[self.clients[client].disk].written((client, life), write);
+                if std::env::var_os("FRAMES").is_some() {
+                    trace::tell(now, || format!("FRAME {} has stored {write:?} {result:?}", name(client)));
+                }
                 self.clients[client].in_trouble |= result.is_err();
                 self.input(client, Input::Stored { write, result });
             }

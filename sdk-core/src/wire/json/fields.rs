@@ -82,7 +82,7 @@ object!(SubscribeResult<'a> {
 object!(Retention { size, ttl, cache });
 object!(Publication<'a> { data, offset, info, tags, id, time, delta });
 object!(ClientInfo<'a> { user, client, conn_info, chan_info });
-object!(PublishResult<'a> { epoch, offset, time, duplicate });
+object!(PublishResult<'a> { epoch, offset, time, duplicate, expected });
 object!(PresenceResult<'a> { presence });
 object!(PresenceStatsResult { num_clients, num_users });
 object!(HistoryResult<'a> { publications, epoch, offset });

@@ -117,7 +117,10 @@ impl State {
         }
         if is_plain && !retention.keeps() {
             let hint = Hint::Appended(None, Publication { offset: 0, time: now, data, meta });
-            return (Ok(Ok(Appended { position: None, time: now, duplicate: false })), Some(hint));
+            return (
+                Ok(Ok(Appended { position: None, time: now, duplicate: false, expected: 0 })),
+                Some(hint),
+            );
         }
         let log = self.log.get_or_insert_with(|| Box::new(Records::new()));
         log.expire(now);
@@ -168,7 +171,7 @@ impl State {
             log.publications_until = now.saturating_add_unsigned(retention.ttl);
             head
         });
-        let appended = Appended { position, time: now, duplicate: false };
+        let appended = Appended { position, time: now, duplicate: false, expected: 0 };
         match (producer, key) {
             (Some(stamp), _) => log.producers.appended(stamp, appended),
             (None, Some(key)) => {

@@ -65,10 +65,10 @@ impl Producers {
             claim.lives_until(until);
         }
         self.checked_at = self.checked_at.min(until);
-        if let Some((_, first)) = record.ids.iter().find(|(id, _)| *id == stamp.id) {
-            return Ok(Ok(Some(*first)));
-        }
         let expected = record.last + 1;
+        if let Some((_, first)) = record.ids.iter().find(|(id, _)| *id == stamp.id) {
+            return Ok(Ok(Some(Appended { expected, ..*first })));
+        }
         Ok(match stamp.number {
             number if number < expected => Err(NotAppended::Taken { expected }),
             number if number > expected => Err(NotAppended::OutOfOrder { expected, epoch: None }),

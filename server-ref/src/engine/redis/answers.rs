@@ -101,7 +101,7 @@ impl Appends {
             value @ Value::Int(_) => {
                 let offset = count(&value)?;
                 let position = epoch.map(|epoch| Position { epoch, offset });
-                Some(Ok(Ok(Appended { position, time: self.time, duplicate: false })))
+                Some(Ok(Ok(Appended { position, time: self.time, duplicate: false, expected: 0 })))
             }
             value => {
                 let text = text(value)?;
@@ -126,7 +126,9 @@ fn first(remembered: &str) -> Option<Appended> {
     let epoch = words.next()?;
     let offset = words.next()?.parse().ok()?;
     let position = if epoch == "-" { None } else { Some(Position { epoch: self::epoch(epoch)?, offset }) };
-    Some(Appended { position, time: words.next()?.parse().ok()?, duplicate: true })
+    let time = words.next()?.parse().ok()?;
+    let expected = words.next().map_or(Some(0), |expected| expected.parse().ok())?;
+    Some(Appended { position, time, duplicate: true, expected })
 }
 
 pub(super) fn page(value: Value) -> Option<Page> {

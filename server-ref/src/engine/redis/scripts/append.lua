@@ -8,8 +8,8 @@
 -- producers' records, each with what its user owns where that is limited; those follow alone where nothing is
 -- known again.
 -- Answers: now; per run the epoch ('' where nothing is kept); per publication its offset, or the text 'epoch
--- offset time' of the one that was there, or F fenced, T<expected> taken, O<expected> out of order, U unknown
--- producer, R not there, L too much is owned.
+-- offset time' of the one that was there, with ' expected' where it has a producer, or F fenced, T<expected> taken,
+-- O<expected> out of order, U unknown producer, R not there, L too much is owned.
 local TRIM = 8
 local small = tonumber(ARGV[3])
 local ways, a, k = {}, 6, 1

@@ -35,7 +35,7 @@ local function judge(record, session, number, id)
   if session < seen_session then return 'F', record, false end
   if session > seen_session then record = struct.pack('<dd', session, last) .. string.sub(record, HEADER + 1) end
   local first = answer_of(record, id)
-  if first then return first, record, true end
+  if first then return string.format('%s %.0f', first, last + 1), record, true end
   if number <= last then return string.format('T%.0f', last + 1), record, true end
   if number > last + 1 then return string.format('O%.0f', last + 1), record, true end
   return nil, record, true
