@@ -52,7 +52,7 @@ async fn an_ack_waits_for_its_replica_and_a_duplicate_does_too() {
     };
     assert!(second.duplicate);
     let again = publish(engine, &channel, 1).await.unwrap().unwrap();
-    assert_eq!(again, Appended { duplicate: true, ..first });
+    assert_eq!(again, Appended { duplicate: true, expected: 3, ..first });
     assert!(engine.append(key()).finish().await.unwrap().unwrap().duplicate);
     assert_eq!(read(engine, &channel, None, 10).await.publications.len(), 3);
 }
