@@ -5,9 +5,8 @@
 //! connections of a thread share; only what a socket does not take is kept. All that is queued goes out with
 //! one write, several messages in one WebSocket frame, divided by line feeds.
 
-use super::alarm::Alarm;
+use super::deadlines::Deadlines;
 use crate::{
-    clock::Millis,
     frames,
     hub::{Close, Connection, Outgoing},
     node::Node,
@@ -36,9 +35,6 @@ const FRAME: usize = 16 * 1024;
 /// Bytes that one write takes, unless a single message is larger.
 const WRITE: usize = 64 * 1024;
 
-/// How long a connection that ends may take to tell its client so.
-pub(super) const FAREWELL: Millis = 5000;
-
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -58,9 +54,7 @@ pub(super) struct Drive<S> {
     /// Queued bytes in `unwritten`, and those that have left it since the queue was told.
     counted: usize,
     settled: usize,
-    /// Since when the socket takes nothing.
-    stalled_since: Option<Millis>,
-    alarm: Alarm,
+    deadlines: Deadlines,
     ending: Option<Ending>,
 }
 
@@ -98,8 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
             written: 0,
             counted: 0,
             settled: 0,
-            stalled_since: None,
-            alarm: Alarm::default(),
+            deadlines: Deadlines::default(),
             ending: None,
         };
         if !early.is_empty() {
@@ -140,12 +133,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
             }
             match self.poll_write(cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Over),
-                Poll::Ready(Ok(())) => self.stalled_since = None,
-                Poll::Pending => self.note_stall(),
+                Poll::Ready(Ok(())) => self.deadlines.handle_taken(),
+                Poll::Pending => self.deadlines.handle_stalled(self.session.as_ref()),
             }
             // The queue is told at once what it need not count any more.
             moved |= self.settled > 0;
-            if !moved && self.poll_time(cx).is_pending() {
+            if !moved && self.deadlines.poll(self.session.as_mut(), cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -215,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 self.written += written;
-                self.stalled_since = None;
+                self.deadlines.handle_taken();
                 // It takes bytes, so it is there, even where its pong is not read yet.
                 if let Some(session) = &mut self.session {
                     session.handle_pong();
@@ -258,35 +251,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
         Ok(())
     }
 
-    fn note_stall(&mut self) {
-        if self.stalled_since.is_none() {
-            self.stalled_since = Some(self.node.now());
-        }
-    }
-
-    /// When the socket has taken nothing for too long.
-    fn stalls_out(&self) -> Option<Millis> {
-        let timeout = self.node.config.websocket.write_timeout.millis();
-        self.stalled_since.filter(|_| timeout > 0).map(|since| since + timeout)
-    }
-
-    /// Ready when a deadline was due, and was seen to.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(session) = &self.session else { return Poll::Pending };
-        let Some(at) = [session.poll_timeout(), self.stalls_out()].into_iter().flatten().min() else {
-            return Poll::Pending;
-        };
-        self.alarm.set(at, self.node.now());
-        ready!(self.alarm.poll(cx));
-        if self.stalls_out().is_some_and(|at| at <= self.node.now()) {
-            self.connection.close(DisconnectCode::WriteError.into());
-        }
-        if let Some(session) = &mut self.session {
-            session.handle_timeout();
-        }
-        Poll::Ready(())
-    }
-
     /// The session is over: it leaves its channels now, not when the client has been told.
     fn begin_end(&mut self) {
         self.session = None;
@@ -297,13 +261,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
             self.outgoing.frames = Vec::new();
         }
         self.ending = Some(Ending::Queue);
-        self.alarm.clear();
-        let now = self.node.now();
-        self.alarm.set(now + FAREWELL, now);
+        self.deadlines.begin_farewell(self.node.now());
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
-        if self.alarm.poll(cx).is_ready() {
+        if self.deadlines.poll_farewell(cx).is_ready() {
             return Poll::Ready(Over);
         }
         loop {

@@ -3,9 +3,9 @@
 //! Owns everything that touches tokio and HTTP. Decides nothing about the protocol.
 
 mod admission;
-mod alarm;
 mod api;
 mod body;
+mod deadlines;
 mod drain;
 mod drive;
 mod handle;

@@ -3,9 +3,8 @@
 //!
 //! It ends when the response is dropped, which is how a client that has gone shows itself.
 
-use super::alarm::Alarm;
+use super::deadlines::Deadlines;
 use crate::{
-    clock::Millis,
     frames,
     hub::{Connection, Outgoing},
     node::{Node, Reachable},
@@ -70,9 +69,7 @@ pub(super) struct Stream {
     inputs: VecDeque<Box<str>>,
     /// Bytes that have left `outgoing` since the queue was told.
     settled: usize,
-    /// Since when the response takes nothing.
-    stalled_since: Option<Millis>,
-    alarm: Alarm,
+    deadlines: Deadlines,
 }
 
 impl Stream {
@@ -100,8 +97,7 @@ impl Stream {
             outgoing: Outgoing::default(),
             inputs: VecDeque::new(),
             settled: 0,
-            stalled_since: None,
-            alarm: Alarm::default(),
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -137,13 +133,11 @@ impl Stream {
             }
             match self.poll_write(cx) {
                 Poll::Ready(Err(())) => return Poll::Ready(()),
-                Poll::Ready(Ok(())) => self.stalled_since = None,
-                Poll::Pending => {
-                    self.stalled_since.get_or_insert_with(|| self.node.now());
-                }
+                Poll::Ready(Ok(())) => self.deadlines.handle_taken(),
+                Poll::Pending => self.deadlines.handle_stalled(self.session.as_ref()),
             }
             moved |= self.settled > 0;
-            if !moved && self.poll_time(cx).is_pending() {
+            if !moved && self.deadlines.poll(self.session.as_mut(), cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -174,29 +168,6 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// When the response has taken nothing for too long.
-    fn stalls_out(&self) -> Option<Millis> {
-        let timeout = self.node.config.websocket.write_timeout.millis();
-        self.stalled_since.filter(|_| timeout > 0).map(|since| since + timeout)
-    }
-
-    /// Ready when a deadline was due, and was seen to.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(session) = &self.session else { return Poll::Pending };
-        let Some(at) = [session.poll_timeout(), self.stalls_out()].into_iter().flatten().min() else {
-            return Poll::Pending;
-        };
-        self.alarm.set(at, self.node.now());
-        ready!(self.alarm.poll(cx));
-        if self.stalls_out().is_some_and(|at| at <= self.node.now()) {
-            self.connection.close(DisconnectCode::WriteError.into());
-        }
-        if let Some(session) = &mut self.session {
-            session.handle_timeout();
-        }
-        Poll::Ready(())
-    }
-
     /// The session is over: it leaves its channels now, not when the client has been told.
     fn begin_end(&mut self) {
         self.session = None;
@@ -208,13 +179,11 @@ impl Stream {
         // There is no close frame: a push says it.
         self.outgoing.frames.push(frames::disconnect_push(&close));
         tracing::debug!(client = &**self.connection.client(), ?close, "closed");
-        self.alarm.clear();
-        let now = self.node.now();
-        self.alarm.set(now + super::drive::FAREWELL, now);
+        self.deadlines.begin_farewell(self.node.now());
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.alarm.poll(cx).is_ready() {
+        if self.deadlines.poll_farewell(cx).is_ready() {
             return Poll::Ready(());
         }
         self.poll_write(cx).map(|_| ())
