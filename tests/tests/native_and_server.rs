@@ -2,102 +2,22 @@
 //! without the log, drains, faults of the network, and what the server offers beyond the protocol.
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-use homing::{
-    Channel, ConnectionState, Decode, Delivery, ErrorCode, GapReason, Hint, Messages, RealtimeClient,
+use homing::{Channel, ConnectionState, Delivery, ErrorCode, GapReason, Hint, RealtimeClient};
+use homing_server::{Server, api::PublishOptions, config::Span, engine::memory::Memory};
+use homing_tests::{
+    proxy::{Direction, FaultProxy},
+    stage::{Embedded, expect, next, settings, soon, store, until},
 };
-use homing_server::{
-    Handle, Server,
-    api::PublishOptions,
-    clock::SystemClock,
-    config::{self, Span},
-    engine::memory::Memory,
-    serve::listen,
-};
-use homing_tests::proxy::{Direction, FaultProxy};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    runtime::Runtime,
-    time::timeout,
-};
 
-/// Waits for `work`, not for ever.
-async fn soon<T>(work: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), work).await.expect("it should have happened by now")
-}
-
-/// A server on threads of its own; dropping it ends it as a crash would.
-struct Embedded {
-    runtime: Option<Runtime>,
-    address: SocketAddr,
-    handle: Handle,
-}
-
-impl Embedded {
-    /// A server on a free port, or in the place of one that was there, over a node of the store.
-    async fn start(address: Option<SocketAddr>, store: &Memory) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let engine = Arc::new(store.node());
-        let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-        let started = runtime.spawn(async move {
-            let mut config = config::development();
-            config.client.insecure = true;
-            config.client.ping_interval = Span::seconds(2);
-            config.client.pong_timeout = Span::seconds(1);
-            config.client.command_rate_limit = 0;
-            config.shutdown.drain_window = Span::seconds(1);
-            config.channel.namespaces[0].options.history_size = 2000;
-            let server = Server::builder()
-                .config(config)
-                .engine(engine)
-                .procedure("echo", |_, data| async move { Ok(data) })
-                .build()
-                .await
-                .unwrap();
-            let listener = bind(address).await;
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(listen(listener, server.router()));
-            (address, server.handle())
-        });
-        let (address, handle) = soon(started).await.unwrap();
-        Self { runtime: Some(runtime), address, handle }
-    }
-
-    fn url(&self) -> String {
-        url(self.address)
-    }
-}
-
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Listens also where the server before is still on its way out.
-async fn bind(address: SocketAddr) -> TcpListener {
-    soon(async {
-        loop {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
-            match socket.bind(address).and_then(|()| socket.listen(1024)) {
-                Ok(listener) => return listener,
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    })
-    .await
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("ws://{address}/connection/websocket")
-}
-
-fn store() -> Memory {
-    Memory::new(Arc::new(SystemClock::new()))
+/// A server on a free port, or in the place of one that was there, over a node of the store.
+async fn start(address: Option<SocketAddr>, store: &Memory) -> Embedded {
+    let mut config = settings();
+    config.client.ping_interval = Span::seconds(2);
+    config.client.pong_timeout = Span::seconds(1);
+    config.shutdown.drain_window = Span::seconds(1);
+    let builder = Server::builder().config(config).engine(Arc::new(store.node()));
+    Embedded::launch(builder.procedure("echo", |_, data| async move { Ok(data) }), address).await
 }
 
 fn client(url: String) -> RealtimeClient {
@@ -115,17 +35,8 @@ fn client(url: String) -> RealtimeClient {
     client
 }
 
-async fn next(messages: &mut Messages) -> u64 {
-    match soon(messages.next()).await.expect("an item").expect("no end") {
-        Delivery::Message(message) => message.decode().unwrap(),
-        other => panic!("{other:?} came instead of a message"),
-    }
-}
-
-async fn expect(messages: &mut Messages, numbers: std::ops::RangeInclusive<u64>) {
-    for number in numbers {
-        assert_eq!(next(messages).await, number);
-    }
+fn through(proxy: &FaultProxy) -> String {
+    format!("ws://{}/connection/websocket", proxy.address())
 }
 
 /// Publishes until the server has taken it; `true`: the first attempt was not answered, and may count.
@@ -144,7 +55,7 @@ async fn insist(room: &Channel, number: u64) -> bool {
 
 #[tokio::test]
 async fn the_server_tells_what_it_offers_and_where_a_message_stands() {
-    let server = Embedded::start(None, &store()).await;
+    let server = start(None, &store()).await;
     let client = client(server.url());
     let session = soon(client.connected()).await.unwrap();
     assert_eq!(session.max_message_bytes, 64 * 1024);
@@ -164,7 +75,7 @@ async fn the_server_tells_what_it_offers_and_where_a_message_stands() {
 
 #[tokio::test]
 async fn a_hint_probes_a_connection_that_lives_and_it_stays() {
-    let server = Embedded::start(None, &store()).await;
+    let server = start(None, &store()).await;
     let client = client(server.url());
     let session = soon(client.connected()).await.unwrap();
     // A probe is made only where nothing was heard for a moment.
@@ -179,7 +90,7 @@ async fn a_hint_probes_a_connection_that_lives_and_it_stays() {
 #[tokio::test]
 async fn a_flow_through_restarts_loses_and_doubles_nothing() {
     let store = store();
-    let mut server = Embedded::start(None, &store).await;
+    let mut server = start(None, &store).await;
     let address = server.address;
     let (reader, writer) = (client(server.url()), client(server.url()));
     let room = reader.channel("chat:room");
@@ -194,7 +105,7 @@ async fn a_flow_through_restarts_loses_and_doubles_nothing() {
                 soon(server.handle.drain()).await;
             }
             drop(server);
-            server = Embedded::start(Some(address), &store).await;
+            server = start(Some(address), &store).await;
         }
         server
     };
@@ -231,7 +142,7 @@ async fn a_flow_through_restarts_loses_and_doubles_nothing() {
 #[tokio::test]
 async fn a_drain_moves_everybody_without_a_gap() {
     let store = store();
-    let server = Embedded::start(None, &store).await;
+    let server = start(None, &store).await;
     let address = server.address;
     let clients: Vec<_> = (0..20).map(|_| client(server.url())).collect();
     let mut streams = Vec::new();
@@ -244,23 +155,18 @@ async fn a_drain_moves_everybody_without_a_gap() {
     soon(server.handle.drain()).await;
     assert_eq!(server.handle.connections(), 0);
     drop(server);
-    let server = Embedded::start(Some(address), &store).await;
+    let server = start(Some(address), &store).await;
     server.handle.publish("chat:room", "2", PublishOptions::default()).await.unwrap();
     for messages in &mut streams {
         expect(messages, 1..=2).await;
     }
     drop((streams, clients));
-    soon(async {
-        while server.handle.connections() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.handle.connections() == 0).await;
 }
 
 #[tokio::test]
 async fn a_server_that_lost_its_log_is_one_gap() {
-    let server = Embedded::start(None, &store()).await;
+    let server = start(None, &store()).await;
     let address = server.address;
     let reader = client(server.url());
     let room = reader.channel("chat:room");
@@ -271,7 +177,7 @@ async fn a_server_that_lost_its_log_is_one_gap() {
     }
     expect(&mut messages, 1..=5).await;
     drop(server);
-    let server = Embedded::start(Some(address), &store()).await;
+    let server = start(Some(address), &store()).await;
     let Some(Ok(Delivery::Gap(gap))) = soon(messages.next()).await else { panic!("no gap") };
     assert_eq!(gap.reason, GapReason::EpochChanged);
     server.handle.publish("chat:room", "6", PublishOptions::default()).await.unwrap();
@@ -280,9 +186,9 @@ async fn a_server_that_lost_its_log_is_one_gap() {
 
 #[tokio::test]
 async fn every_fault_of_the_network_is_survived_by_reader_and_writer() {
-    let server = Embedded::start(None, &store()).await;
+    let server = start(None, &store()).await;
     let proxy = FaultProxy::start(server.address).await.unwrap();
-    let (reader, writer) = (client(url(proxy.address())), client(url(proxy.address())));
+    let (reader, writer) = (client(through(&proxy)), client(through(&proxy)));
     let room = reader.channel("chat:room");
     let mut messages = room.messages();
     soon(room.join()).await.unwrap();
@@ -331,7 +237,7 @@ async fn every_fault_of_the_network_is_survived_by_reader_and_writer() {
 
 #[tokio::test]
 async fn a_crowd_that_comes_and_goes_leaves_no_connection() {
-    let server = Embedded::start(None, &store()).await;
+    let server = start(None, &store()).await;
     for _ in 0..10 {
         let clients: Vec<_> = (0..20).map(|_| client(server.url())).collect();
         for (number, client) in clients.iter().enumerate() {
@@ -343,10 +249,5 @@ async fn a_crowd_that_comes_and_goes_leaves_no_connection() {
             }
         }
     }
-    soon(async {
-        while server.handle.connections() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.handle.connections() == 0).await;
 }

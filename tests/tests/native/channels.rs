@@ -1,8 +1,9 @@
 //! Channels on a sound network: messages, history, presence, permissions.
 
-use crate::support::{client_of, connected, expect, fresh, is_plain, next, publish, soon, token};
+use crate::support::{client_of, connected, expect, fresh, is_plain, next, publish, token};
 use homing::{ChannelEvent, Decode, Delivery, ErrorCode, HistoryQuery, SubscribeOptions, SubscriptionState};
 use homing_tests::peer::Peer;
+use homing_tests::stage::soon;
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Connecting with and without a token, keeping it fresh, and calls that need no channel.
 
-use crate::support::{client_of, connected, is_plain, soon, token};
+use crate::support::{client_of, connected, is_plain, token};
 use homing::{ConnectionState, ErrorCode, Health, RealtimeClient};
 use homing_tests::peer::Peer;
+use homing_tests::stage::soon;
 use serde_json::{Value, json};
 use std::{
     sync::{

@@ -1,8 +1,9 @@
 //! What the server does by itself: ending subscriptions and connections, and subscribing.
 
-use crate::support::{away, client_of, connected, expect, fresh, publish, soon, token};
+use crate::support::{away, client_of, connected, expect, fresh, publish, token};
 use homing::{ChannelEvent, ClientEvent, Decode, ErrorCode, SubscriptionState};
 use homing_tests::peer::Peer;
+use homing_tests::stage::soon;
 use serde_json::json;
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! What survives a broken network and a server that goes away, and what is told where it does not.
 
-use crate::support::{Scene, away, client_of, connected, expect, fresh, gap, next, proxied, publish, soon};
+use crate::support::{Scene, away, client_of, connected, expect, fresh, gap, next, proxied, publish};
 use homing::{
     BufferLimits, Decode, Delivery, ErrorCode, GapReason, HistoryQuery, Kept, MemoryStorage, Recovery,
     SubscribeOptions,
 };
+use homing_tests::stage::soon;
 use homing_tests::{
     peer::Peer,
     proxy::{Direction, FaultProxy},

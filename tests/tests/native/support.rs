@@ -2,18 +2,12 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use homing::{Builder, Channel, Decode, Delivery, Gap, Messages, RealtimeClient};
-use homing_tests::{peer::Peer, proxy::FaultProxy};
+use homing_tests::{peer::Peer, proxy::FaultProxy, stage::soon};
 use serde_json::{Value, json};
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::timeout;
-
-/// Waits for `work`, not for ever.
-pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), work).await.expect("it should have happened by now")
-}
 
 /// Whether the server under test has none of Homing's extras.
 pub(crate) fn is_plain() -> bool {

@@ -1,10 +1,10 @@
 //! Reading that continues where the app has come to.
 
-use crate::support::{Embedded, Folder, builder, connected, expect, next, soon, store};
 use homing::{
     Builder, Delivery, Error, ErrorCode, FileStorage, Gap, GapReason, MemoryStorage, Messages, OutboxLimits,
     Position, RealtimeClient,
 };
+use homing_tests::stage::{Embedded, Folder, builder, connected, expect, next, soon, store};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -156,7 +156,7 @@ async fn what_retention_has_dropped_is_one_gap_that_a_reload_can_close() {
     drop(messages);
     first.close(Duration::from_secs(5)).await;
 
-    let kept = crate::support::settings().channel.namespaces[0].options.history_size as u64;
+    let kept = homing_tests::stage::settings().channel.namespaces[0].options.history_size as u64;
     let all: Vec<_> =
         (4..=kept + 10).map(|number| author.channel("chat:room").publish(&number)).collect::<Vec<_>>();
     for sending in all {

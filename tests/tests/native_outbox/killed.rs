@@ -1,6 +1,6 @@
 //! A bot that is killed while it stores and while it flushes.
 
-use crate::support::{Embedded, Folder, Redis, builder, connected, next, soon};
+use homing_tests::stage::{Embedded, Folder, Redis, builder, connected, next, soon};
 use std::{collections::BTreeSet, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},

@@ -7,5 +7,3 @@ mod killed;
 mod states;
 mod storage;
 mod storm;
-#[allow(dead_code, reason = "each test crate uses its own part")]
-mod support;

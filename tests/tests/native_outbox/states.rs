@@ -1,9 +1,9 @@
 //! What an app sees of its own messages: events of the outbox, echoes in the stream, retry and discard.
 
-use crate::support::{Embedded, builder, connected, soon, until};
 use homing::{
     Decode, Delivery, Echo, EntryState, ErrorCode, Messages, OutboxChange, OutboxEvents, PublishOptions,
 };
+use homing_tests::stage::{Embedded, builder, connected, soon, until};
 
 async fn delivery(messages: &mut Messages) -> Delivery {
     soon(messages.next()).await.expect("an item").expect("no end")

@@ -1,10 +1,10 @@
 //! Whose messages they are, and what happens where a storage cannot be used.
 
-use crate::support::{Embedded, Folder, builder, connected, expect, next, soon, until};
 use homing::{
     ClientEvent, ClientEvents, Decode, Error, ErrorCode, FileStorage, Kept, MemoryStorage, Record, Scope,
     Storage, StorageError, StorageOp,
 };
+use homing_tests::stage::{Embedded, Folder, builder, connected, expect, next, soon, until};
 use std::{
     path::PathBuf,
     sync::{

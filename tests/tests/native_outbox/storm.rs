@@ -3,9 +3,9 @@
 //!
 //! HOMING_STORM_ROUNDS says how long; `make soak` raises it.
 
-use crate::support::{Embedded, Folder, Redis, builder, connected, soon};
 use homing::{Decode, Delivery, FileStorage, HistoryQuery, RealtimeClient};
 use homing_tests::proxy::FaultProxy;
+use homing_tests::stage::{Embedded, Folder, Redis, builder, connected, soon};
 use std::{
     collections::BTreeMap,
     sync::{

@@ -2,10 +2,10 @@
 
 use crate::{
     account::{Acked, Item, Place, Sum, Told, place},
-    support::{Folder, builder, connected, soon},
     world::World,
 };
 use homing::{ClientEvent, Decode, Delivery, ErrorCode, HistoryQuery, RealtimeClient};
+use homing_tests::stage::{Folder, builder, connected, soon};
 use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
@@ -88,7 +88,7 @@ impl Load {
     /// Waits until so many more are acked.
     pub(crate) async fn more(&self, count: u64) {
         let goal = self.orders.acks.load(Ordering::Relaxed) + count;
-        crate::support::until(|| self.orders.acks.load(Ordering::Relaxed) >= goal).await;
+        homing_tests::stage::until(|| self.orders.acks.load(Ordering::Relaxed) >= goal).await;
     }
 
     pub(crate) fn kill_bot(&self) {

@@ -7,9 +7,6 @@
 
 mod account;
 mod load;
-#[path = "../native_outbox/support.rs"]
-#[allow(dead_code, reason = "each test crate uses its own part")]
-mod support;
 mod world;
 
 use account::Sum;

@@ -1,8 +1,8 @@
 //! What is behind the proxy: a server on its memory that a restart keeps, or a server's process on a Redis.
 
-use crate::support::{Embedded, Redis, soon, store};
 use homing_server::engine::memory::Memory;
 use homing_tests::proxy::FaultProxy;
+use homing_tests::stage::{Embedded, Redis, soon, store};
 use std::{net::SocketAddr, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
