@@ -74,6 +74,10 @@ impl Known {
             return answer.clone();
         }
         let answer = carry_out();
+        // Nothing was done, nor would be: whoever guesses at sessions must not have what was done forgotten.
+        if answer == Answer::NoSession {
+            return answer;
+        }
         answers.insert(asked.clone(), answer.clone());
         since.push_back((now, asked));
         answer
@@ -183,5 +187,10 @@ mod tests {
         }
         assert!(ask("a", 1, 101, Answer::Done).0);
         assert!(known.0.lock().answers.len() <= REMEMBERED);
+        assert_eq!(ask("c", 7, 101, Answer::Done), (true, Answer::Done));
+        for id in 0..=REMEMBERED as u64 {
+            assert!(ask("guess", id, 101, Answer::NoSession).0);
+        }
+        assert_eq!(ask("c", 7, 101, Answer::Full), (false, Answer::Done));
     }
 }
