@@ -6,6 +6,7 @@
 mod answers;
 mod backend;
 mod crowd;
+mod documents;
 mod embedding;
 mod failures;
 mod passing;
