@@ -354,7 +354,7 @@ fn a_server_that_refuses_every_position_is_not_hammered() {
     assert!((5..60).contains(&joins), "{joins} joins in two minutes");
 }
 
-/// D2 as a matrix: however long the absence, whatever came meanwhile, on whichever node, all of it comes.
+/// However long the absence, whatever came meanwhile, on whichever node, all of it comes.
 #[test]
 fn recovery_is_whole_for_every_absence_within_retention() {
     for published in [0, 1, 7, 450] {
@@ -382,7 +382,7 @@ fn recovery_is_whole_for_every_absence_within_retention() {
     }
 }
 
-/// D1: a client whose link is cut at random under load sees everything, or a gap for it.
+/// A client whose link is cut at random under load sees everything, or a gap for it.
 #[test]
 fn ten_minutes_of_random_cuts_under_load_lose_nothing() {
     for seed in 0..20 {
