@@ -104,8 +104,9 @@ test-conformance-cent: setup-rust setup-redis ## the API's official Python clien
 test-conformance-peer: conformance-tools go-peer ## the official client against the Go peer (needs go)
 	$(AGAINST_GO) node --test $(CONFORMANCE)/official-client/*.test.mjs
 
-test-conformance-npm: conformance-tools build-js $(if $(HAVE_GO),go-peer) ## the npm package against both servers
+test-conformance-npm: conformance-tools build-js setup-redis $(if $(HAVE_GO),go-peer) ## the npm package against both servers, and what must not be lost on Redis, too
 	$(AGAINST_HOMING) node --test $(CONFORMANCE)/npm-client/*.test.mjs
+	HOMING_PEER_REDIS=1 $(AGAINST_HOMING) node --test $(addprefix $(CONFORMANCE)/npm-client/,$(addsuffix .test.mjs,$(LASTING)))
 	$(if $(HAVE_GO),$(AGAINST_GO) node --test $(CONFORMANCE)/npm-client/*.test.mjs)
 
 test-conformance-native: setup-rust $(if $(HAVE_GO),go-peer) ## the Rust client against both servers
@@ -117,6 +118,7 @@ test-conformance-native: setup-rust $(if $(HAVE_GO),go-peer) ## the Rust client 
 test-proxies: conformance-tools build-js ## every transport through the nginx and Caddy files of docs/proxies
 	proxies=$$($(SETUP)/proxies.sh) && PATH="$$PATH:$$proxies" $(AGAINST_HOMING) node --test $(CONFORMANCE)/proxies/*.test.mjs
 
+LASTING := recovery outbox
 conformance-tools: setup-rust setup-node
 	@$(SETUP)/npm.sh $(CONFORMANCE)
 	cargo build -p homing-tests --bin fault-proxy --bin homing-peer

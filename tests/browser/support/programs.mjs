@@ -6,8 +6,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { within } from '../../conformance/support/waiting.mjs';
+import { eventually, within } from '../../conformance/support/waiting.mjs';
 
+export { eventually };
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? `${root}target`;
 process.env.HOMING_FAULT_PROXY ??= `${target}/debug/fault-proxy`;
@@ -119,22 +120,6 @@ export const listens = (port) =>
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });
-
-/** Asks until it holds; the last answer is in the error. */
-export const eventually = async (holds, what, ms = 15_000) => {
-  const deadline = Date.now() + ms;
-  let last;
-  while (Date.now() < deadline) {
-    try {
-      if (await holds()) return;
-      last = undefined;
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`waited ${ms} ms in vain for ${what}${last ? `: ${last.message}` : ''}`);
-};
 
 /** Homing's server on its memory engine, with the chat beside the endpoint. Starts again on the same port. */
 export class ChatServer {

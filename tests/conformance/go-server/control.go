@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"sync"
 
 	"github.com/centrifugal/centrifuge"
 )
@@ -15,8 +16,43 @@ type order struct {
 	Reason  string          `json:"reason"`
 }
 
-// control lets a test act as the server: publish, and end subscriptions or
-// connections of a user. Every order is a POST of JSON, answered with JSON.
+// doors are the channels whose publishes wait, and what waits there, in order.
+var doors = held{waiting: map[string][]func(){}}
+
+type held struct {
+	sync.Mutex
+	waiting map[string][]func()
+}
+
+func (h *held) hold(channel string) {
+	h.Lock()
+	defer h.Unlock()
+	h.waiting[channel] = []func(){}
+}
+
+func (h *held) release(channel string) {
+	h.Lock()
+	defer h.Unlock()
+	for _, publish := range h.waiting[channel] {
+		publish()
+	}
+	delete(h.waiting, channel)
+}
+
+func (h *held) pass(channel string, publish func()) {
+	h.Lock()
+	waiting, holds := h.waiting[channel]
+	if holds {
+		h.waiting[channel] = append(waiting, publish)
+	}
+	h.Unlock()
+	if !holds {
+		publish()
+	}
+}
+
+// control lets a test act as the server: publish, hold the publishes to a channel,
+// and end subscriptions or connections of a user. Every order is a POST of JSON, answered with JSON.
 func control(mux *http.ServeMux, node *centrifuge.Node) {
 	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]any{}, nil) })
 	handle(mux, "/control/publish", func(o order) (any, error) {
@@ -26,6 +62,14 @@ func control(mux *http.ServeMux, node *centrifuge.Node) {
 		}
 		result, err := node.Publish(o.Channel, o.Data, centrifuge.WithHistory(ns.historySize, ns.historyTTL))
 		return map[string]any{"offset": result.Offset, "epoch": result.Epoch}, err
+	})
+	handle(mux, "/control/hold", func(o order) (any, error) {
+		doors.hold(o.Channel)
+		return map[string]any{}, nil
+	})
+	handle(mux, "/control/release", func(o order) (any, error) {
+		doors.release(o.Channel)
+		return map[string]any{}, nil
 	})
 	handle(mux, "/control/unsubscribe", func(o order) (any, error) {
 		code := centrifuge.Unsubscribe{Code: o.Code, Reason: o.Reason}

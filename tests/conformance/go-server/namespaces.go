@@ -16,6 +16,7 @@ type namespace struct {
 	cache       bool
 	presence    bool
 	joinLeave   bool
+	asked       bool
 	closed      bool
 }
 
@@ -26,6 +27,8 @@ var namespaces = map[string]namespace{
 	// Keeps more than one recovery brings.
 	"long":  {historySize: 2000, historyTTL: 10 * time.Minute, recover: true},
 	"cache": {historySize: 1, historyTTL: 10 * time.Minute, recover: true, cache: true},
+	// Refuses the message "refused", and lets others wait while their channel is held.
+	"asked": {historySize: 300, historyTTL: 10 * time.Minute, recover: true, asked: true},
 	"bench": {historySize: 100, historyTTL: time.Minute, recover: true},
 	// Known, and closed to every client.
 	"closed": {closed: true},

@@ -87,7 +87,10 @@ func serve(client *centrifuge.Client, authority tokens) {
 		ns, err := namespaceOf(e.Channel)
 		opts := ns.publication()
 		opts.ClientInfo = e.ClientInfo
-		done(centrifuge.PublishReply{Options: opts}, err)
+		if ns.asked && string(e.Data) == `"refused"` {
+			err = &centrifuge.Error{Code: 403, Message: "not this one"}
+		}
+		doors.pass(e.Channel, func() { done(centrifuge.PublishReply{Options: opts}, err) })
 	})
 	client.OnHistory(func(e centrifuge.HistoryEvent, done centrifuge.HistoryCallback) {
 		done(centrifuge.HistoryReply{}, offered(client, e.Channel, func(ns namespace) bool { return ns.historySize > 0 }))

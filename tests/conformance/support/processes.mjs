@@ -1,12 +1,14 @@
 // Starts the programs that a test talks to, each on a free port: the server under
 // test and the fault proxy. The programs are built before; their paths come in
 // HOMING_PEER (any server with the Go peer's flags and control endpoints) and
-// HOMING_FAULT_PROXY; HOMING_PEER_PLAIN=1 says that the server is a plain one. Nothing outlives the test file: both end with their parent.
+// HOMING_FAULT_PROXY; HOMING_PEER_PLAIN=1 says that the server is a plain one, HOMING_PEER_REDIS=1 gives it a Redis.
+// Nothing outlives the test file: both end with their parent.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import readline from 'node:readline';
+import { Redis } from './redis.mjs';
 import { within } from './waiting.mjs';
 
 const required = (name) => {
@@ -17,6 +19,13 @@ const required = (name) => {
 
 /** Whether the server under test speaks the protocol without Homing's extras. */
 export const plain = process.env.HOMING_PEER_PLAIN === '1';
+
+/** Whether it keeps its data in a Redis, and so over a restart. */
+export const keeps = process.env.HOMING_PEER_REDIS === '1';
+
+/** The Redis of this test file; each server has a prefix of its own there. */
+let redis;
+let prefixes = 0;
 
 const running = new Set();
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
@@ -44,16 +53,37 @@ const stopped = async (child, signal) => {
 /** A server under test: its WebSocket url, and orders that make it act by itself. */
 export class Server {
   static async start({ listen = '127.0.0.1:0', ...flags } = {}) {
-    const args = ['--listen', listen];
-    for (const [name, value] of Object.entries(flags)) args.push(`--${name}=${value}`);
-    const { child, line } = await start(required('HOMING_PEER'), args);
-    return new Server(child, /(\S+:\d+)\s*$/.exec(line)[1]);
+    if (keeps) {
+      redis ??= await Redis.start();
+      flags = { redis: redis.address, 'redis-prefix': `peer-${++prefixes}`, ...flags };
+    }
+    const server = new Server(flags);
+    await server.start(listen);
+    return server;
   }
 
-  constructor(child, address) {
+  constructor(flags) {
+    this.flags = flags;
+  }
+
+  /** Starts it, in its former place where there was one. */
+  async start(listen = this.address) {
+    const args = ['--listen', listen];
+    for (const [name, value] of Object.entries(this.flags)) args.push(`--${name}=${value}`);
+    const { child, line } = await start(required('HOMING_PEER'), args);
     this.child = child;
-    this.address = address;
-    this.url = `ws://${address}/connection/websocket`;
+    this.address = /(\S+:\d+)\s*$/.exec(line)[1];
+    this.url = `ws://${this.address}/connection/websocket`;
+  }
+
+  /** Takes all its data from it: out of its Redis, or with its memory, by a crash. */
+  async lose() {
+    if (keeps) {
+      await redis.tell('FLUSHALL');
+      return;
+    }
+    await this.kill();
+    await this.start();
   }
 
   publish(channel, data) {
@@ -66,6 +96,15 @@ export class Server {
 
   disconnect(user, code, reason = 'by order') {
     return this.#order('disconnect', { user, code, reason });
+  }
+
+  /** Lets the publishes to a channel of the namespace `asked` wait until `release`. */
+  hold(channel) {
+    return this.#order('hold', { channel });
+  }
+
+  release(channel) {
+    return this.#order('release', { channel });
   }
 
   kill() {

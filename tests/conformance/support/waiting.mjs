@@ -13,6 +13,27 @@ export const within = async (ms, promise, what) => {
   }
 };
 
+/** Asks until it holds, and gives what it held; the last failure is in the error. */
+export const eventually = async (holds, what, ms = 15_000) => {
+  const deadline = Date.now() + ms;
+  let last;
+  while (Date.now() < deadline) {
+    try {
+      const value = await holds();
+      if (value) return value;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`waited ${ms} ms in vain for ${what}${last ? `: ${last.message}` : ''}`);
+};
+
+/** The error that a promise is rejected with. */
+export const rejection = (promise, ms = 15_000) =>
+  within(ms, promise.then((value) => Promise.reject(new Error(`resolved with ${JSON.stringify(value)}`)), (error) => error), 'a rejection');
+
 /** The next event of this name that the predicate takes. */
 export const next = (emitter, event, takes = () => true, ms = 10_000) => {
   let listener;

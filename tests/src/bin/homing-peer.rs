@@ -1,11 +1,13 @@
 //! Homing's server as a peer of the conformance suites: the flags and the control endpoints of the Go peer
 //! (tests/conformance/go-server), on the server's library and the settings of tests/conformance/homing.toml.
-//! Tests steer it by POST of JSON to `/control/{publish,unsubscribe,disconnect}`. It is never meant to serve
-//! anyone.
+//! Tests steer it by POST of JSON to `/control/{publish,unsubscribe,disconnect,hold,release}`. It is never meant
+//! to serve anyone.
 #![expect(clippy::print_stdout, reason = "its address is its output")]
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +15,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use homing_server::api::PublishOptions;
 use homing_server::config::{self, EngineKind, Span};
+use homing_server::hooks::{HookError, Hooks, PublishAsk, PublishGrant, Verdict};
 use homing_server::node::Whom;
 use homing_server::serve::Ended;
 use homing_server::{Config, Handle, Server, serve};
@@ -21,6 +24,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 const SETTINGS: &str = include_str!("../../conformance/homing.toml");
 
@@ -39,13 +43,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
             name => set(&mut settings, name, value)?,
         }
     }
-    let server =
-        Server::builder().config(settings).procedure("echo", async |_, data| Ok(data)).build().await?;
-    let control = Router::new()
+    let namespaces = settings.channel.namespaces.iter_mut();
+    namespaces.filter(|each| each.name == "asked").for_each(|each| each.options.publish_proxy_enabled = true);
+    settings.channel.proxy.publish.timeout = Span::seconds(60);
+    let doorkeeper = Doorkeeper::default();
+    let builder = Server::builder().config(settings).hooks(doorkeeper.clone());
+    let server = builder.procedure("echo", async |_, data| Ok(data)).build().await?;
+    let orders = Router::new()
         .route("/control/publish", post(publish))
         .route("/control/unsubscribe", post(unsubscribe))
         .route("/control/disconnect", post(disconnect))
         .with_state(server.handle());
+    let doors = Router::new()
+        .route("/control/hold", post(hold))
+        .route("/control/release", post(release))
+        .with_state(doorkeeper);
+    let control = orders.merge(doors);
     let listener = TcpListener::bind(&listen).await?;
     println!("listening on {}", listener.local_addr()?);
     // It ends with the test that started it, which holds the other end of its standard input.
@@ -67,6 +80,7 @@ fn set(settings: &mut Config, name: &str, value: String) -> Result<(), Box<dyn E
             settings.engine.kind = EngineKind::Redis;
             settings.engine.redis.address = value;
         }
+        "--message-size" => settings.client.message_size_limit = value.parse()?,
         // For runs under load: users are who they say, may write as fast as they can, and all of it is kept.
         "--load" => {
             settings.client.insecure = true;
@@ -79,6 +93,32 @@ fn set(settings: &mut Config, name: &str, value: String) -> Result<(), Box<dyn E
         name => return Err(format!("no such flag: {name}").into()),
     }
     Ok(())
+}
+
+/// Answers for the namespace `asked`: a message waits while its channel is held, and `"refused"` is refused.
+#[derive(Clone, Debug, Default)]
+struct Doorkeeper(Arc<watch::Sender<HashSet<String>>>);
+
+impl Hooks for Doorkeeper {
+    async fn publish(&self, ask: PublishAsk) -> Verdict<PublishGrant> {
+        // It fails only where the server has ended.
+        let _ = self.0.subscribe().wait_for(|held| !held.contains(&*ask.channel)).await;
+        if ask.data == br#""refused""#[..] {
+            let message = "not this one".to_owned();
+            return Err(HookError::Refused { code: 403, message, temporary: false });
+        }
+        Ok(PublishGrant::default())
+    }
+}
+
+async fn hold(State(Doorkeeper(held)): State<Doorkeeper>, Json(order): Json<Order>) -> Json<Value> {
+    held.send_modify(|held| _ = held.insert(order.channel));
+    Json(json!({}))
+}
+
+async fn release(State(Doorkeeper(held)): State<Doorkeeper>, Json(order): Json<Order>) -> Json<Value> {
+    held.send_modify(|held| _ = held.remove(&order.channel));
+    Json(json!({}))
 }
 
 /// What a test wants the server to do.

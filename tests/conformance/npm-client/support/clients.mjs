@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import WebSocket from 'ws';
 import { RealtimeClient } from '../../../../js/dist/index.js';
-import { within } from '../../support/waiting.mjs';
+import { eventually, within } from '../../support/waiting.mjs';
 
 export { ForbiddenError, RealtimeError } from '../../../../js/dist/index.js';
 export { fresh, token } from '../../support/names.mjs';
+export { eventually, rejection, within } from '../../support/waiting.mjs';
 
 /** A client that is not connected yet; it tries again soon after a cut. */
 export const client = (t, url, options = {}) => {
@@ -72,6 +73,22 @@ export const subscribed = async (made, name, options) => {
 
 /** What the messages of a channel said, in the order in which they came. */
 export const data = (channel) => channel.received.map((message) => message.data);
+
+/** What a subscriber finds in the log of its channel, oldest first. */
+export const log = async (channel) => {
+  const found = [];
+  for (let page = await channel.history(); page.messages.length > 0; page = await page.newer()) found.push(...page.messages);
+  return found.map((message) => message.data);
+};
+
+/** Waits until so many messages have come to a channel. */
+export const came = (channel, total) =>
+  eventually(() => channel.received.length >= total, `${total} messages`).catch((error) => {
+    throw new Error(`${error.message}; ${channel.received.length} came: ${JSON.stringify(data(channel).slice(-20))}`);
+  });
+
+/** A client that has no connection, and says so. */
+export const parted = (made) => reached(made, 'connecting');
 
 /** The numbers from one to the other. */
 export const count = (from, to) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
