@@ -118,7 +118,7 @@ test-conformance-native: setup-rust $(if $(HAVE_GO),go-peer) ## the Rust client 
 test-proxies: conformance-tools build-js ## every transport through the nginx and Caddy files of docs/proxies
 	proxies=$$($(SETUP)/proxies.sh) && PATH="$$PATH:$$proxies" $(AGAINST_HOMING) node --test $(CONFORMANCE)/proxies/*.test.mjs
 
-LASTING := recovery outbox
+LASTING := recovery outbox storage echo durable
 conformance-tools: setup-rust setup-node
 	@$(SETUP)/npm.sh $(CONFORMANCE)
 	cargo build -p homing-tests --bin fault-proxy --bin homing-peer

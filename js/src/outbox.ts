@@ -120,7 +120,7 @@ export class Outbox {
 
   /** The messages, oldest first. */
   get entries(): readonly OutboxEntry[] {
-    return [...(this.#seen ?? this.#read()).values()];
+    return [...(this.#seen ?? this.#read()).values()].sort((one, other) => one.queuedAt - other.queuedAt);
   }
 
   /** How much there is, parked ones included. */

@@ -16,6 +16,13 @@ export class Shelf {
     if (!this.data.has(name)) this.data.set(name, new Map());
     return this.data.get(name);
   }
+
+  /** What is left of it if everybody who uses it dies now. */
+  copy() {
+    const copy = new Shelf();
+    for (const [scope, records] of this.data) copy.data.set(scope, new Map(records));
+    return copy;
+  }
 }
 
 export class ShelfStorage {

@@ -338,3 +338,36 @@ test('a server that is started anew between publishes ends each message, and tel
   // A plain server's answer names no place, and the gap is all that it tells.
   assert.deepEqual(lost, keeps || plain ? [] : [told]);
 });
+
+if (!plain) {
+  test('a server that loses its data tells the writer what is gone, and how each message under way has ended', async (t) => {
+    const other = await Server.start();
+    t.after(() => other.kill());
+    const reader = await connected(t, other.url, { token: token({ sub: 'reader' }) });
+    const room = await subscribed(reader, fresh('asked'));
+    const writer = await connected(t, other.url, { token: token({ sub: 'writer' }) });
+    const out = writer.channel(room.name);
+    const lost = [];
+    writer.on('acked_lost', ({ channel, count, from, to }) => lost.push([channel, count, from.offset, to.offset]));
+    await Promise.all(count(1, 5).map((n) => out.publish(n)));
+    await came(room, 5);
+    await other.hold(room.name);
+    const underWay = count(6, 8).map((n) => out.publish(n));
+    await eventually(() => writer.outbox.entries.filter(({ state }) => state === 'sending').length === 3, 'them to be sent');
+    const ends = Promise.allSettled(underWay);
+    await other.lose();
+    // One that was started anew holds nothing up.
+    await other.release(room.name);
+    const told = (await ends).map(({ value, reason }) => value?.offset ?? reason.name);
+    // Whoever answered on the same connection has not written them before; who has died may have.
+    assert.deepEqual(told, keeps ? [1, 2, 3] : count(6, 8).map(() => 'outcome_unknown'));
+    const { epoch, offset } = await out.publish('after');
+    const left = [...(keeps ? count(6, 8) : []), 'after'];
+    await came(room, 5 + left.length);
+    assert.deepEqual(data(room), [...count(1, 5), ...left]);
+    assert.notEqual(epoch, room.opened.position.epoch);
+    assert.deepEqual([offset, lost], [left.length, [[room.name, 5, 1, 5]]]);
+    assert.deepEqual(room.gaps.map(({ reason }) => reason), ['epoch_changed']);
+    assert.deepEqual(writer.outbox.entries.map(({ data, state }) => [data, state]), keeps ? [] : count(6, 8).map((n) => [n, 'parked']));
+  });
+}
