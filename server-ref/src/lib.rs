@@ -46,3 +46,8 @@ mod ws;
 
 pub use config::Config;
 pub use serve::{Builder, Handle, Server};
+
+/// The example of the page on backends compiles.
+#[doc = include_str!("../../docs/backends.md")]
+#[cfg(doctest)]
+pub struct Backends;

@@ -42,19 +42,27 @@ async fn members(address: SocketAddr, channels: Vec<String>) -> io::Result<Vec<S
 
 /// Resident bytes that each of so many idle subscribers adds.
 pub(crate) async fn idle(server: &Server, connections: usize) -> io::Result<f64> {
+    idle_of(server, connections, async |channels| members(server.address, channels).await).await
+}
+
+/// Resident bytes that each of so many connections adds, which `open` subscribes to these channels.
+pub(crate) async fn idle_of<T>(
+    server: &Server,
+    connections: usize,
+    open: impl AsyncFn(Vec<String>) -> io::Result<Vec<T>>,
+) -> io::Result<f64> {
     // The first connections pay for what a server makes once.
-    let first = members(server.address, vec!["bench:warm".to_owned(); 10]).await?;
+    let first = open(vec!["bench:warm".to_owned(); 10]).await?;
     sleep(WARM_UP).await;
     let before = server.process.resident()?;
-    let channels = (0..connections).map(|n| format!("bench:idle-{}", n / 100)).collect();
-    let sockets = members(server.address, channels).await?;
+    let idle = open((0..connections).map(|n| format!("bench:idle-{}", n / 100)).collect()).await?;
     // Collectors need a moment; the lowest of a few readings is what the connections really take.
     let mut lowest = f64::MAX;
     for _ in 0..6 {
         sleep(Duration::from_millis(500)).await;
         lowest = lowest.min(server.process.resident()?);
     }
-    drop((first, sockets));
+    drop((first, idle));
     Ok((lowest - before) / connections as f64)
 }
 

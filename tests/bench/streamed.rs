@@ -3,7 +3,7 @@
 //! same run.
 
 use crate::{
-    scenario::{Delivery, Rooms, pace, publish_when_told, share},
+    scenario::{Delivery, Rooms, idle_of, pace, publish_when_told, share},
     server::Server,
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -118,18 +118,7 @@ async fn readers(way: Way, address: SocketAddr, channels: Vec<String>) -> io::Re
 
 /// Resident bytes that each of so many idle subscribers adds.
 pub(crate) async fn idle(server: &Server, way: Way, connections: usize) -> io::Result<f64> {
-    let first = readers(way, server.address, vec!["bench:warm".to_owned(); 10]).await?;
-    sleep(WARM_UP).await;
-    let before = server.process.resident()?;
-    let channels = (0..connections).map(|n| format!("bench:idle-{}", n / 100)).collect();
-    let open = readers(way, server.address, channels).await?;
-    let mut lowest = f64::MAX;
-    for _ in 0..6 {
-        sleep(Duration::from_millis(500)).await;
-        lowest = lowest.min(server.process.resident()?);
-    }
-    drop((first, open));
-    Ok((lowest - before) / connections as f64)
+    idle_of(server, connections, async |channels| readers(way, server.address, channels).await).await
 }
 
 /// Publishes at a fixed rate into one room, over a WebSocket of its own, and counts what its members get.
