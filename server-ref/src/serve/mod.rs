@@ -5,15 +5,13 @@
 mod admission;
 mod api;
 mod body;
-mod deadlines;
 mod drain;
-mod drive;
 mod handle;
 mod listen;
 mod patient;
 mod routes;
-mod stream;
 mod streaming;
+mod task;
 mod upgrade;
 mod upkeep;
 

@@ -6,7 +6,7 @@
 use super::{
     admission::{self, text},
     body::{self, Unread},
-    stream::{Framing, Stream},
+    task::{Framing, StreamTask},
 };
 use crate::node::{Emulated, EmulationError, Node};
 use axum::{
@@ -139,7 +139,7 @@ fn open(
     };
     // One piece waits while another is written; what the socket does not take stays in the connection's queue.
     let (sender, mut pieces) = mpsc::channel(1);
-    tokio::spawn(Stream::new(session, framing, sender, first));
+    tokio::spawn(StreamTask::new(session, framing, sender, first));
     let pieces =
         stream::poll_fn(move |cx| pieces.poll_recv(cx).map(|piece| piece.map(Ok::<Bytes, Infallible>)));
     let mut response = Response::new(Body::from_stream(pieces));

@@ -2,8 +2,8 @@
 
 use super::{
     admission::{self, text},
-    drive::Drive,
     patient::Patient,
+    task::SocketTask,
 };
 use crate::{node::Node, session::Session, ws};
 use axum::{
@@ -73,10 +73,10 @@ pub(super) async fn upgrade(State(node): State<Arc<Node>>, mut request: Request)
 async fn run(node: Arc<Node>, session: Session, upgraded: Upgraded) {
     match upgraded.downcast::<TokioIo<Patient<TcpStream>>>() {
         Ok(parts) => {
-            tokio::spawn(Drive::new(node, session, parts.io.into_inner().into_inner(), &parts.read_buf));
+            tokio::spawn(SocketTask::new(node, session, parts.io.into_inner().into_inner(), &parts.read_buf));
         }
         Err(upgraded) => {
-            tokio::spawn(Drive::new(node, session, TokioIo::new(upgraded), &[]));
+            tokio::spawn(SocketTask::new(node, session, TokioIo::new(upgraded), &[]));
         }
     }
 }

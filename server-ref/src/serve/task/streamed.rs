@@ -3,7 +3,7 @@
 //!
 //! It ends when the response is dropped, which is how a client that has gone shows itself.
 
-use super::deadlines::Deadlines;
+use super::Deadlines;
 use crate::{
     frames,
     hub::{Connection, Outgoing},
@@ -27,7 +27,7 @@ const PIECE: usize = 64 * 1024;
 
 /// How a message is marked off from the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::serve) enum Framing {
     /// One on each line.
     Lines,
     /// Each as an event of `text/event-stream`.
@@ -36,7 +36,7 @@ pub(super) enum Framing {
 
 impl Framing {
     /// Name of the transport, as hooks are told.
-    pub(super) const fn transport(self) -> &'static str {
+    pub(in crate::serve) const fn transport(self) -> &'static str {
         match self {
             Self::Lines => "http_stream",
             Self::Events => "sse",
@@ -55,7 +55,7 @@ impl Framing {
 }
 
 /// A connection's task.
-pub(super) struct Stream {
+pub(in crate::serve) struct StreamTask {
     /// Gone once the connection ends.
     session: Option<Session>,
     connection: Arc<Connection>,
@@ -72,9 +72,9 @@ pub(super) struct Stream {
     deadlines: Deadlines,
 }
 
-impl Stream {
+impl StreamTask {
     /// The task of a connection whose response is `body`. `first` is what its client sent with the request.
-    pub(super) fn new(
+    pub(in crate::serve) fn new(
         mut session: Session,
         framing: Framing,
         body: mpsc::Sender<Bytes>,
@@ -190,7 +190,7 @@ impl Stream {
     }
 }
 
-impl Future for Stream {
+impl Future for StreamTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -198,7 +198,7 @@ impl Future for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for StreamTask {
     fn drop(&mut self) {
         self.connection.abandon();
     }

@@ -5,7 +5,7 @@
 //! connections of a thread share; only what a socket does not take is kept. All that is queued goes out with
 //! one write, several messages in one WebSocket frame, divided by line feeds.
 
-use super::deadlines::Deadlines;
+use super::Deadlines;
 use crate::{
     frames,
     hub::{Close, Connection, Outgoing},
@@ -40,7 +40,7 @@ thread_local! {
 }
 
 /// A connection's task.
-pub(super) struct Drive<S> {
+pub(in crate::serve) struct SocketTask<S> {
     stream: S,
     /// Gone once the connection ends.
     session: Option<Session>,
@@ -78,10 +78,10 @@ impl From<io::Error> for Over {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> SocketTask<S> {
     /// The task of a connection whose handshake is done. `early` is what the client has sent behind it.
-    pub(super) fn new(node: Arc<Node>, session: Session, stream: S, early: &[u8]) -> Self {
-        let mut drive = Self {
+    pub(in crate::serve) fn new(node: Arc<Node>, session: Session, stream: S, early: &[u8]) -> Self {
+        let mut task = Self {
             stream,
             connection: Arc::clone(session.connection()),
             session: Some(session),
@@ -96,9 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
             ending: None,
         };
         if !early.is_empty() {
-            drive.take(&mut early.to_vec());
+            task.take(&mut early.to_vec());
         }
-        drive
+        task
     }
 
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
@@ -305,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Drive<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for SocketTask<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -313,7 +313,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Drive<S> {
     }
 }
 
-impl<S> Drop for Drive<S> {
+impl<S> Drop for SocketTask<S> {
     fn drop(&mut self) {
         self.connection.abandon();
     }
