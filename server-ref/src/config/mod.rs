@@ -294,7 +294,8 @@ pub struct Client {
     pub recovery_max_publication_limit: u32,
     /// Time between checks of a channel's position against the log; default 40s, 0: none.
     pub channel_position_check_delay: Span,
-    /// Whether the connect result carries the server's clock; default false.
+    /// Whether the connect result carries the server's clock; default false. It always does with an
+    /// `engine.dedupe_window`, which is counted on that clock.
     pub connect_include_server_time: bool,
     /// Connection tokens.
     pub token: Token,

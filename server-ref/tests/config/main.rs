@@ -21,6 +21,15 @@ fn every_complaint_names_its_key() {
 }
 
 #[test]
+fn the_settings_that_the_documents_show_are_fine() {
+    for page in [include_str!("../../../README.md"), include_str!("../../../docs/backends.md")] {
+        let (_, shown) = page.split_once("```toml\n").unwrap();
+        config::parse(shown.split_once("```").unwrap().0).unwrap();
+    }
+    config::parse(include_str!("../../../examples/backend.toml")).unwrap();
+}
+
+#[test]
 fn settings_of_a_centrifugo_file_keep_their_meaning() {
     let config = config::parse(
         r#"{
