@@ -333,10 +333,14 @@ export class BaseClient {
         this.#change({ status: "connecting", reason, attempt, retryAt: wait === null ? null : Date.now() + wait });
         return;
       }
-      case "disconnected":
+      case "disconnected": {
+        const { code, text } = state.reason;
         // Given up by the server or a provider: nothing to take up again.
-        if (state.reason.code !== 2) this.#wanted = false;
-        this.#rest(state.reason.code, state.reason.text);
+        if (code !== 2) this.#wanted = false;
+        this.#rest(code, text);
+        // The server's word, which nobody else has told.
+        if (code > 99 && !this.#over) this.#report(new RealtimeError("closed_by_server", { code, detail: text }));
+      }
     }
   }
 

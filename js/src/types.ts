@@ -248,8 +248,9 @@ export interface ClientEvents {
   /** The server sent a message to this connection. */
   message: ServerMessage;
   /**
-   * Something failed that no call waits for. `handler_failed`: a handler threw; `storage_failed` and its like: what is
-   * stored from here on is in memory only; `restarted`: the client had a defect and was built anew.
+   * Something failed that no call waits for; without a listener it goes to the console. `closed_by_server`: the server
+   * has ended the connection for good, with its code and reason; `handler_failed`: a handler threw; `storage_failed` and
+   * its like: what is stored from here on is in memory only; `restarted`: the client had a defect and was built anew.
    */
   error: RealtimeError;
   /** The server has lost what it had acknowledged. */

@@ -79,9 +79,13 @@ test("a terminal close code ends the connection with its reason, and connect sta
   const it = client(server);
   it.connect();
   await connected(it);
+  const told = next(it, "error");
   server.session.close(3503, "force disconnect");
   const state = await next(it, "state", (state) => state.status === "disconnected");
   assert.deepEqual(state.reason, { code: 3503, text: "force disconnect" });
+  const { name, code, message } = await told;
+  assert.deepEqual([name, code], ["closed_by_server", 3503]);
+  assert.match(message, /force disconnect/);
   it.connect();
   await connected(it);
 });

@@ -5,6 +5,7 @@ import type { RealtimeClient, Sending } from "homing";
 import type { NetworkSwitch } from "./network.js";
 import type { Person } from "./person.js";
 import { Room, type RoomHome } from "./room.js";
+import { sentence } from "./words.js";
 
 /** How the line looks. */
 export interface Line {
@@ -74,9 +75,10 @@ export class House implements RoomHome {
     });
     client.on("health", () => this.#tell("line"));
     client.on("error", (error) => {
-      if (!error.retryable) this.complain("The client reports", error.message);
+      // That the server has ended the connection stands on the line.
+      if (!error.retryable && error.name !== "closed_by_server") this.complain("The client reports", sentence(error));
     });
-    client.on("fatal", (error) => this.complain("The client has stopped; reload the page", error.message));
+    client.on("fatal", (error) => this.complain("The client has stopped; reload the page", sentence(error)));
     network.onChange(() => this.#tell("line"));
     client.outbox.on("change", ({ type, entry }) => {
       if (type === "state" && entry.state === "sending") this.#tell("flight", "out");

@@ -15,6 +15,7 @@ import { Members, type Member } from "./members.js";
 import { readNote, type Note } from "./note.js";
 import type { Person } from "./person.js";
 import { Timeline, type MessageEntry } from "./timeline.js";
+import { sentence } from "./words.js";
 
 /** The namespace that the server's development configuration has. */
 const NAMESPACE = "chat:";
@@ -155,7 +156,7 @@ export class Room {
       if (isPassing(error)) return;
       this.#atBeginning = true;
       if (!(error instanceof RealtimeError && error.name === "unrecoverable_position")) {
-        this.#home.complain("Older messages could not be read", describe(error));
+        this.#home.complain("Older messages could not be read", sentence(error));
       }
     } finally {
       this.#loadingOlder = false;
@@ -180,7 +181,7 @@ export class Room {
     // Of what was missed while the page was away: the loop begins with the newest of history.
     this.#channel.on("gap", (gap) => this.#gap(gap));
     this.#channel.on("error", (error) => {
-      if (!error.retryable) this.#home.complain(`Something is wrong with ${this.name}`, error.message);
+      if (!error.retryable) this.#home.complain(`Something is wrong with ${this.name}`, sentence(error));
     });
     this.#channel.on("unsubscribed", ({ reason }) => {
       this.#ended = reason.text;
@@ -197,7 +198,7 @@ export class Room {
         if (item.type === "gap" || item.offset > 0) this.#caughtUp(item.type === "gap" ? item.to : item);
       }
     } catch (error) {
-      this.#ended ??= describe(error);
+      this.#ended ??= sentence(error);
       this.#home.changed(this);
     }
   }
@@ -238,7 +239,7 @@ export class Room {
       this.#atBeginning = true;
       this.#opened();
     } catch (error) {
-      if (!isPassing(error)) this.#home.complain(`The history of ${this.name} could not be read`, describe(error));
+      if (!isPassing(error)) this.#home.complain(`The history of ${this.name} could not be read`, sentence(error));
     }
   }
 
@@ -252,7 +253,7 @@ export class Room {
       const all = await this.#channel.presence.get();
       this.#memberChanged(() => this.#members.replace(all));
     } catch (error) {
-      if (!isPassing(error)) this.#home.complain("Who is here could not be read", describe(error));
+      if (!isPassing(error)) this.#home.complain("Who is here could not be read", sentence(error));
     }
   }
 
@@ -286,7 +287,7 @@ export class Room {
     if (message.state === "discarded" || !entry) this.timeline.remove(message.id);
     else {
       const state = message.state === "failed" ? "failed" : "waiting";
-      this.timeline.write({ ...entry, own: true, state, failure: message.failure ? shortly(message.failure.message) : "" });
+      this.timeline.write({ ...entry, own: true, state, failure: message.failure ? sentence(message.failure) : "" });
     }
     this.#home.changed(this);
   }
@@ -321,7 +322,7 @@ export class Room {
       act();
       return true;
     } catch (error) {
-      this.#home.complain(what, describe(error));
+      this.#home.complain(what, sentence(error));
       return false;
     }
   }
@@ -330,11 +331,3 @@ export class Room {
 /** Whether the next attempt may go better: the line broke, or the server is busy. */
 const isPassing = (error: unknown): boolean =>
   error instanceof RealtimeError && (error.retryable || error.name === "outcome_unknown");
-
-/** What happened, without what a developer may do about it. */
-const shortly = (text: string): string => {
-  const [what = ""] = text.split(";");
-  return `${what.slice(0, 1).toUpperCase()}${what.slice(1)}.`;
-};
-
-const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error));

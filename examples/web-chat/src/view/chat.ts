@@ -53,7 +53,7 @@ export const showChat = (root: HTMLElement, house: House, self: SelfActions): vo
     document.title = `${house.line.kind === "open" ? "" : "✂ "}${room.name} · Homing chat`;
     title.textContent = room.name;
     topic.textContent = topicOf(count, house.line.kind === "open");
-    here.textContent = `${count} here`;
+    here.textContent = `${count} ${house.line.kind === "open" ? "here" : "were here"}`;
     wire.draw();
     rooms.draw();
     messages.draw();

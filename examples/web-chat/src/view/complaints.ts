@@ -14,6 +14,8 @@ export class Complaints {
     const close = button("", { class: "quiet", "aria-label": "Dismiss" }, () => card.remove());
     close.append(icons.close());
     const card = html("div", { class: "complaint" }, html("p", {}, html("strong", {}, what), html("span", {}, why)), close);
+    // What is said again takes the place of what was said.
+    for (const known of [...this.element.children]) if (known.textContent === card.textContent) known.remove();
     this.element.append(card);
     while (this.element.childElementCount > SHOWN) this.element.firstElementChild?.remove();
   }

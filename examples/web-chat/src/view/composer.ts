@@ -2,6 +2,7 @@
 
 import type { House } from "../model/house.js";
 import { TEXT_LENGTH } from "../model/note.js";
+import { sentence } from "../model/words.js";
 import { html } from "./elements.js";
 import { icons } from "./icons.js";
 
@@ -79,7 +80,7 @@ export class Composer {
     const room = this.#house.current;
     const { announce } = this.#house;
     const [, announcement] = (announce && /^\/announce\s+(.+)$/s.exec(text)) || [];
-    if (announcement) announce?.(announcement).catch((error: Error) => this.#house.complain("This was not announced", error.message));
+    if (announcement) announce?.(announcement).catch((error: Error) => this.#house.complain("This was not announced", sentence(error)));
     const taken = announcement ? true : this.#editing ? room.mend(this.#editing, text) : room.say(text);
     if (!taken) return;
     this.#editing = "";

@@ -26,7 +26,7 @@ export class People {
     arrange(this.#list, rows);
     // Nobody knows who is there while the line is down: the list is the last one known.
     const stale = line.kind !== "open";
-    say(this.#title, `${stale ? "Were here" : "Here"} (${members.length})`);
+    say(this.#title, members.length === 0 ? "Here" : `${stale ? "Were here" : "Here"} (${members.length})`);
     this.element.classList.toggle("stale", stale);
   }
 
