@@ -82,7 +82,9 @@ impl Serve {
     pub(crate) fn apply(self, config: &mut Config) -> Result<(), ConfigError> {
         if let Some(listen) = self.listen {
             let wrong = |reason: &str| ConfigError::Invalid { key: "--listen".into(), reason: reason.into() };
-            let (address, port) = listen.rsplit_once(':').ok_or_else(|| wrong("expected ADDRESS:PORT"))?;
+            let (address, port) = listen
+                .rsplit_once(':')
+                .ok_or_else(|| wrong("expected ADDRESS:PORT, such as 127.0.0.1:8000"))?;
             config.http_server.port = port.parse().map_err(|_| wrong("the port is no number up to 65535"))?;
             config.http_server.address = address.trim_matches(['[', ']']).to_owned();
         }

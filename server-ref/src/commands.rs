@@ -28,12 +28,14 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Build(#[from] BuildError),
-    #[error("cannot listen on {address}: {error}")]
-    Listen { address: String, error: std::io::Error },
+    #[error("cannot listen on {address}: {error}; choose another with {setting}")]
+    Listen { address: String, setting: &'static str, error: std::io::Error },
     #[error("{0}")]
     System(#[from] std::io::Error),
-    #[error("client.token.hmac_secret_key: not set, so there is nothing to sign a token with")]
-    NoSecret,
+    #[error(
+        "{0}.hmac_secret_key: not set, so there is nothing to sign a token with; --config names the file that has it"
+    )]
+    NoSecret(&'static str),
     #[error("--info: {0}")]
     Info(serde_json::Error),
     #[error("the token cannot be signed: {0}")]
@@ -62,10 +64,13 @@ fn load(file: &File) -> Result<Config, ConfigError> {
     config::load(file.config.as_deref(), environment)
 }
 
-#[expect(clippy::print_stdout, reason = "the answer is its output")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer is its output")]
 fn check(file: &File) -> Result<(), Failure> {
     let config = load(file)?;
     HttpHooks::new(&config, Arc::new(SystemClock::new()))?;
+    for warning in warnings(&config) {
+        eprintln!("warning: {warning}");
+    }
     println!("the settings are fine");
     Ok(())
 }
@@ -75,9 +80,13 @@ fn make_token(token: Token) -> Result<(), Failure> {
     let config = load(&token.file)?;
     let client = &config.client;
     let separate = token.channel.is_some() && client.subscription_token.enabled;
-    let keys = if separate { &client.subscription_token.token } else { &client.token };
+    let (section, keys) = if separate {
+        ("client.subscription_token", &client.subscription_token.token)
+    } else {
+        ("client.token", &client.token)
+    };
     let secret = keys.hmac_secret_key.as_deref().filter(|secret| !secret.is_empty());
-    let secret = secret.ok_or(Failure::NoSecret)?;
+    let secret = secret.ok_or(Failure::NoSecret(section))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     let info = token.info.map(|info| serde_json::from_str(&info)).transpose().map_err(Failure::Info)?;
@@ -121,10 +130,14 @@ fn start_log(config: &Config) -> Result<(), ConfigError> {
 
 #[expect(clippy::print_stdout, reason = "who starts it with port 0 reads the address there")]
 async fn run_server(config: Config) -> Result<(), Failure> {
-    warn_of(&config);
+    for warning in warnings(&config) {
+        tracing::warn!("{warning}");
+    }
     let address = format!("{}:{}", config.http_server.address, config.http_server.port);
     let at = (&*config.http_server.address, config.http_server.port);
-    let listener = TcpListener::bind(at).await.map_err(|error| Failure::Listen { address, error })?;
+    let setting = "--listen or http_server.port";
+    let listener =
+        TcpListener::bind(at).await.map_err(|error| Failure::Listen { address, setting, error })?;
     let engine = config.engine.kind;
     let internal = if config.http_server.has_internal() { Some(listen_inside(&config).await?) } else { None };
     let server = Server::builder().config(config).build().await?;
@@ -157,19 +170,21 @@ async fn listen_inside(config: &Config) -> Result<TcpListener, Failure> {
         server.internal_port.unwrap_or(server.port),
     );
     let address = format!("{}:{}", at.0, at.1);
-    TcpListener::bind(at).await.map_err(|error| Failure::Listen { address, error })
+    let setting = "http_server.internal_address and internal_port";
+    TcpListener::bind(at).await.map_err(|error| Failure::Listen { address, setting, error })
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! { _ = one.recv() => {}, _ = other.recv() => {} }
 }
 
-fn warn_of(config: &Config) {
+/// What is allowed, and hardly meant.
+fn warnings(config: &Config) -> Vec<&'static str> {
     let client = &config.client;
+    let mut warnings = Vec::new();
     if config.http_api.insecure && config.http_api.is_on() {
-        tracing::warn!(
-            "INSECURE API: everybody who can reach it may publish and disconnect; set http_api.key"
-        );
+        warnings
+            .push("INSECURE API: everybody who can reach it may publish and disconnect; set http_api.key");
     }
     let keyless = [
         &client.token.hmac_secret_key,
@@ -181,13 +196,14 @@ fn warn_of(config: &Config) {
     .iter()
     .all(|key| key.as_deref().is_none_or(str::is_empty));
     if client.insecure {
-        tracing::warn!(
-            "INSECURE MODE: everybody may do everything without a token; never run this where others can reach it"
+        warnings.push(
+            "INSECURE MODE: everybody may do everything without a token; never run this where others can reach it",
         );
     } else if keyless && !client.allow_anonymous_connect_without_token && !client.proxy.connect.enabled {
-        tracing::warn!(
+        warnings.push(
             "nobody can connect: set client.token.hmac_secret_key or another key, or start with --insecure for \
-             development"
+             development",
         );
     }
+    warnings
 }

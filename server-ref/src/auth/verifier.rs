@@ -49,7 +49,9 @@ impl Verifier {
         ];
         for (name, pem, family, read) in pems {
             if let Some(pem) = pem.as_ref().filter(|pem| !pem.is_empty()) {
-                let key = read(pem.as_bytes()).map_err(|error| (name, error.to_string()))?;
+                let key = read(pem.as_bytes()).map_err(|_| {
+                    (name, "is no such key as PEM, which begins with -----BEGIN PUBLIC KEY-----".into())
+                })?;
                 keys.push((family, key));
             }
         }
@@ -89,7 +91,7 @@ impl Verifier {
     ) -> Verification<T> {
         let header = match decode_header(token) {
             Ok(header) => header,
-            Err(error) => return Call::Ready(Err(TokenError::Invalid(error.to_string()))),
+            Err(error) => return Call::Ready(Err(TokenError::Invalid(format!("it is no JWT ({error})")))),
         };
         let unix = clock.unix();
         let mut last = TokenError::Invalid(format!("no key for {:?}", header.alg));

@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 /// Names that prefix the parts of a channel that are maps.
 const RESERVED: &[&str] = &["meta", "here", "lock", "seen", "typing"];
 
+/// What the log may be set to, filters apart.
+const LEVELS: &[&str] = &["trace", "debug", "info", "warn", "error", "off"];
+
 /// Refuses settings that cannot work.
 ///
 /// # Errors
@@ -15,6 +18,25 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     let client = &config.client;
     if client.ping_interval.millis() > 0 && client.pong_timeout >= client.ping_interval {
         return Err(ConfigError::invalid("client.pong_timeout", "must be shorter than client.ping_interval"));
+    }
+    for origin in &client.allowed_origins {
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        let whole = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'));
+        if !whole && !origin.starts_with('*') && origin != "null" {
+            let reason = format!(
+                "\"{origin}\" is no origin such as \"https://example.org\", \"https://*.example.org\" or \"*\": \
+                 a scheme and a host, and nothing behind"
+            );
+            return Err(ConfigError::invalid("client.allowed_origins", reason));
+        }
+    }
+    let level = &*config.log.level;
+    if !level.contains('=') && !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+        let reason = format!(
+            "\"{level}\" is none of {}, and no filter such as info,homing_server=debug",
+            LEVELS.join(", ")
+        );
+        return Err(ConfigError::invalid("log.level", reason));
     }
     if client.message_size_limit > config.websocket.message_size_limit {
         let reason = "must not exceed websocket.message_size_limit";

@@ -183,8 +183,24 @@ fn check_flattened(tree: &Value) -> Result<(), ConfigError> {
 fn check_part<T: serde::de::DeserializeOwned>(part: &Value, path: &str) -> Result<(), ConfigError> {
     serde_path_to_error::deserialize::<_, T>(part).map(drop).map_err(|error| {
         let key = joined(path, &error.path().to_string());
-        ConfigError::Invalid { key, reason: error.into_inner().to_string() }
+        ConfigError::Invalid { reason: plainly(&key, &error.into_inner()), key }
     })
+}
+
+/// What is wrong with a value, in the words of the file in place of those of the program.
+fn plainly(key: &str, error: &serde_json::Error) -> String {
+    let reason = error.to_string();
+    if reason.ends_with("map, expected a sequence") {
+        return format!("expected a list; in TOML each of its tables is headed [[{key}]]");
+    }
+    let expected = [
+        ("expected a sequence", "expected a list, such as [\"one\", \"two\"]"),
+        ("expected u16", "expected a number up to 65535"),
+        ("expected u32", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected usize", "expected a whole number"),
+    ];
+    expected.iter().fold(reason, |reason, (technical, plain)| reason.replace(technical, plain))
 }
 
 /// A configuration that holds every key there is.
@@ -309,6 +325,6 @@ fn set_from_environment(tree: &mut Value, known: &Value, name: &str, text: &str)
 impl From<serde_path_to_error::Error<serde_json::Error>> for ConfigError {
     fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
         let key = error.path().to_string();
-        Self::Invalid { key, reason: error.into_inner().to_string() }
+        Self::Invalid { reason: plainly(&key, &error.into_inner()), key }
     }
 }

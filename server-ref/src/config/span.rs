@@ -88,9 +88,14 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format!("\"{text}\" is no duration such as \"25s\", \"500ms\" or \"1h30m\""))
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let span = match &value {
+            serde_json::Value::String(text) => Self::parse(text),
+            // The one number that needs no unit.
+            value => (value.as_u64() == Some(0)).then_some(Self::ZERO),
+        };
+        span.ok_or_else(|| {
+            D::Error::custom(format!("{value} is no duration such as \"25s\", \"500ms\" or \"1h30m\""))
         })
     }
 }

@@ -128,10 +128,14 @@ impl Session {
                 let refusal = Refusal { retry_after: 1000, ..ErrorCode::Internal.into() };
                 self.refuse_connect(id, refusal);
             }
-            TokenError::Invalid(_) => {
-                tracing::debug!(client = &**self.connection.client(), %error, "connection refused");
+            TokenError::Invalid(why) => {
+                tracing::debug!(
+                    client = &**self.connection.client(),
+                    why,
+                    "connection refused: invalid token"
+                );
                 self.node.metrics.refused.increment(1);
-                self.end_with(DisconnectCode::InvalidToken, error);
+                self.end_with(DisconnectCode::InvalidToken, why);
             }
         }
     }

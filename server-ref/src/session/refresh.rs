@@ -23,9 +23,7 @@ impl Session {
             Ok(_) => return self.end_with(DisconnectCode::InvalidToken, "a token of somebody else"),
             // The client comes back, is told that its token has expired, and fetches another.
             Err(TokenError::Expired) => return self.end(DisconnectCode::Expired.into()),
-            Err(error @ TokenError::Invalid(_)) => {
-                return self.end_with(DisconnectCode::InvalidToken, error);
-            }
+            Err(TokenError::Invalid(why)) => return self.end_with(DisconnectCode::InvalidToken, why),
             Err(error @ TokenError::Unavailable(_)) => return self.refuse(id, refused_token(&error)),
         };
         self.set_expiry(expires_at);
