@@ -1,7 +1,7 @@
 //! What a story leaves behind, also when it ends in a panic: a hash of everything that was said, what kinds of
 //! trouble there were, and, where somebody reads it, the story in words. One per thread.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, sync::LazyLock};
 
 /// A story, so far.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,14 @@ pub(crate) fn note(now: u64, who: u64, text: &[u8]) {
 /// A kind of trouble came about.
 pub(crate) fn trouble(what: &'static str) {
     TRACE.with_borrow_mut(|trace| *trace.troubles.entry(what).or_default() += 1);
+}
+
+/// What only who looks closely wants to read: frames, and what storages are given.
+pub(crate) fn frame(now: u64, line: impl FnOnce() -> String) {
+    static SHOWN: LazyLock<bool> = LazyLock::new(|| std::env::var_os("FRAMES").is_some());
+    if *SHOWN {
+        tell(now, || format!("FRAME {}", line()));
+    }
 }
 
 pub(crate) fn tell(now: u64, line: impl FnOnce() -> String) {
