@@ -56,6 +56,24 @@ fn an_address_that_worked_is_the_first_to_be_tried_after_a_cut() {
     assert_eq!(urls(&desk), ["ws://one", "ws://two", "ws://two"]);
 }
 
+#[test]
+fn an_address_whose_connections_never_last_is_passed_over_too() {
+    let mut desk = Desk::new(three());
+    desk.connect();
+    for _ in 0..3 {
+        desk.accept();
+        desk.pass(1_000);
+        desk.closed_by_peer(1006);
+        desk.until_socket(60_000);
+    }
+    assert_eq!(urls(&desk), ["ws://one", "ws://one", "ws://one", "ws://two"]);
+    desk.accept();
+    desk.pass(15_000);
+    desk.closed_by_peer(1006);
+    desk.until_socket(60_000);
+    assert_eq!(urls(&desk)[4], "ws://two", "that one lasted");
+}
+
 fn resolving() -> Config {
     Config { endpoints: vec!["ws://not-used".into()], resolves_endpoints: true, ..Config::default() }
 }

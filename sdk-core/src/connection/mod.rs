@@ -20,6 +20,9 @@ use token::{Asked, Refresh};
 /// A failure this soon after a hint that the network is back says nothing about the server.
 const HINT_GRACE: Duration = Duration::from_secs(3);
 
+/// After so many failures in a row another connection that does not last speaks against its address.
+const SHORT_LIVED: u32 = 2;
+
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) state: ConnectionState,
@@ -379,8 +382,12 @@ impl RealtimeClient {
     pub(crate) fn lose(&mut self, reason: Reason, socket: Socket, again: Again) {
         let lasted = match &self.link.phase {
             Phase::Idle | Phase::Closed => return,
-            Phase::Online(live) => live.stable_at.is_none(),
-            Phase::Opening { .. } | Phase::Greeting { .. } if !matches!(again, Again::AtOnce) => {
+            Phase::Online(live) if live.stable_at.is_none() => true,
+            // A proxy may hold everything back until the end: its answers come, and come to nothing.
+            Phase::Online(_) if self.link.failures < SHORT_LIVED => false,
+            Phase::Online(_) | Phase::Opening { .. } | Phase::Greeting { .. }
+                if !matches!(again, Again::AtOnce) =>
+            {
                 self.link.endpoint = self.link.endpoint.wrapping_add(1);
                 false
             }
