@@ -22,7 +22,7 @@ before(async () => {
 });
 afterEach(async () => {
   for (const visitor of open.splice(0)) await visitor.leave();
-  Object.assign(proxy, { upgrades: 'pass', buffer: 0, requests: [] });
+  Object.assign(proxy, { upgrades: 'pass', buffer: 0, spares: undefined, requests: [] });
 });
 after(async () => {
   await closeBrowser();
@@ -101,4 +101,29 @@ test('behind a proxy that also ends every stream again and again nothing is lost
   };
   await Promise.all([talk(ada, fromAda), talk(ben, fromBen), storm()]);
   await agree([ada, ben], [fromAda, fromBen]);
+});
+
+test('behind a proxy that holds responses back people talk over event streams, which it knows, and nothing is lost', async () => {
+  Object.assign(proxy, { upgrades: 'refuse', buffer: 1_000_000, spares: 'text/event-stream' });
+  const ada = await enter(proxy.address, 'lobby', 'Ada', { patience: 40_000 });
+  assert.ok(asked('/connection/http_stream') > 0 && asked('/connection/sse') > 0, proxy.requests.join());
+  const ben = await enter(server.address, 'lobby', 'Ben');
+  const [fromAda, fromBen] = [numbered('Ada', 20), numbered('Ben', 20)];
+  const talk = async (visitor, texts) => {
+    for (const text of texts) await visitor.say(text);
+  };
+  await Promise.all([talk(ada, fromAda), talk(ben, fromBen)]);
+  await agree([ada, ben], [fromAda, fromBen]);
+
+  // The next page does not wait for what is held back.
+  const held = asked('/connection/http_stream');
+  await ada.page.reload();
+  await ada.connected();
+  assert.equal(asked('/connection/http_stream'), held);
+  const streams = asked('/connection/sse');
+  proxy.cut();
+  await eventually(() => asked('/connection/sse') > streams, 'another stream', 30_000);
+  await ben.say('while she was away');
+  await ada.sees('while she was away');
+  await agree([ada, ben], [fromAda, [...fromBen, 'while she was away']]);
 });

@@ -24,9 +24,9 @@ const isLate = (message) => /status of 404/.test(message.text()) && message.loca
 
 export class Visitor {
   /** Stands before the chat's door. */
-  static async arrive(address, room, name, options = {}) {
+  static async arrive(address, room, name, { patience = 15_000, ...options } = {}) {
     const context = await browser.newContext({ viewport: { width: 1200, height: 760 }, ...options });
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(patience);
     const visitor = new Visitor(await context.newPage(), name);
     await visitor.page.goto(`http://${address}/#${room}`);
     return visitor;

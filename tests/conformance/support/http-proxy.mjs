@@ -10,6 +10,8 @@ export class HttpProxy {
   upgrades = 'pass';
   /** Bytes of a response that it collects before it hands them on. */
   buffer = 0;
+  /** The type of content that it hands on at once nevertheless. */
+  spares;
   requests = [];
   #sockets = new Set();
 
@@ -43,12 +45,13 @@ export class HttpProxy {
     const { method, url: path, headers } = request;
     const onward = http.request({ host, port, method, path, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
+      const buffer = this.spares && answer.headers['content-type']?.startsWith(this.spares) ? 0 : this.buffer;
       let held = [];
       let length = 0;
       answer.on('data', (piece) => {
         held.push(piece);
         length += piece.length;
-        if (length < this.buffer) return;
+        if (length < buffer) return;
         response.write(Buffer.concat(held));
         held = [];
         length = 0;
