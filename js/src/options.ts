@@ -29,9 +29,9 @@ export interface ChannelTokenContext extends TokenContext {
 
 /**
  * One address, several in order of preference, or a function that is asked before every attempt. The next one is tried
- * after one has failed to open, or three times in a row to last. An address that begins with `http` leads around networks where WebSocket does not pass:
- * server-sent events where its path ends in `/sse`, else a streamed response; whenever such a one is used it is seen from
- * time to time, and when the network changes, whether the first address opens again.
+ * after one has failed to open, or three times in a row to last. An address that begins with `http` leads around networks
+ * where WebSocket does not pass: server-sent events where its path ends in `/sse`, else a streamed response; whenever such
+ * a one is used it is seen from time to time, and when the network changes, whether the first address opens again.
  */
 export type Endpoints =
   | string
