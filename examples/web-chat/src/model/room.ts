@@ -181,7 +181,9 @@ export class Room {
     // Of what was missed while the page was away: the loop begins with the newest of history.
     this.#channel.on("gap", (gap) => this.#gap(gap));
     this.#channel.on("error", (error) => {
-      if (!error.retryable) this.#home.complain(`Something is wrong with ${this.name}`, sentence(error));
+      if (error.retryable) return;
+      // Where the end of the room follows, the room says so itself.
+      queueMicrotask(() => this.#ended ?? this.#home.complain(`Something is wrong with ${this.name}`, sentence(error)));
     });
     this.#channel.on("unsubscribed", ({ reason }) => {
       this.#ended = reason.text;

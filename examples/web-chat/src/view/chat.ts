@@ -52,7 +52,7 @@ export const showChat = (root: HTMLElement, house: House, self: SelfActions): vo
     const count = room.people.length;
     document.title = `${house.line.kind === "open" ? "" : "✂ "}${room.name} · Homing chat`;
     title.textContent = room.name;
-    topic.textContent = topicOf(count, house.line.kind === "open");
+    topic.textContent = topicOf(count, house.line.kind === "open" && room.ended === undefined);
     here.textContent = `${count} ${house.line.kind === "open" ? "here" : "were here"}`;
     wire.draw();
     rooms.draw();
