@@ -48,6 +48,9 @@ const misuses: readonly string[] = ["invalid_payload", "message_too_large", "que
 /** How a message leaves the outbox without an acknowledgement. */
 const ends: { readonly [type in WireOutboxChange["t"]]?: ErrorName } = { discarded: "cancelled", handed_over: "fenced" };
 
+/** Longest wait for calls to end before the connection moves. */
+const PATIENCE = 10_000;
+
 export class Calls {
   readonly #bridge: Bridge;
   readonly #limits: Limits;
@@ -56,6 +59,9 @@ export class Calls {
   readonly #orphans = new Map<string, Pending>();
   #loss: RealtimeError | undefined;
   #online = false;
+  /** Waits for a quiet moment. */
+  #quiet: (() => void) | undefined;
+  #late: ReturnType<typeof setTimeout> | undefined;
   /** Published before the module ran, and not over. */
   readonly #early = { count: 0, bytes: 0 };
 
@@ -198,12 +204,30 @@ export class Calls {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     pending?.settle(result);
+    this.#calm();
   }
 
   failed(id: number, error: RealtimeError): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     pending?.fail(error);
+    this.#calm();
+  }
+
+  /** Calls `go` once nothing is under way whose end a lost connection would leave unknown, and after a while anyway. */
+  whenQuiet(go: () => void): void {
+    clearTimeout(this.#late);
+    this.#quiet = go;
+    this.#late = setTimeout(() => this.#calm(true), PATIENCE);
+    this.#calm();
+  }
+
+  #calm(late = false): void {
+    const go = this.#quiet;
+    if (!go || (!late && [...this.#pending.values()].some(({ hooks }) => !hooks.question))) return;
+    this.#quiet = undefined;
+    clearTimeout(this.#late);
+    go();
   }
 
   /** There is a connection, or not. */
@@ -266,6 +290,8 @@ export class Calls {
 
   /** Rejects everything that is left. */
   end(error: RealtimeError): void {
+    this.#quiet = undefined;
+    clearTimeout(this.#late);
     const pending = [...this.#orphans.values(), ...this.#pending.values()];
     this.#pending.clear();
     this.#orphans.clear();

@@ -90,7 +90,7 @@ export class BaseClient {
     this.#urls = typeof endpoints === "function" ? [] : [endpoints].flat();
     this.#transports = new Transports(this.#urls, options.upgradeAfter ?? 60_000, {
       open: (url) => this.#socketTo(url),
-      opens: () => this.#bridge.run((host) => host.tell(PREFER, "", "", 0, 0)),
+      opens: () => this.#calls.whenQuiet(() => this.#bridge.run((host) => host.tell(PREFER, "", "", 0, 0))),
     });
     this.#providers = new Providers(this.#bridge, endpoints, options.getToken);
     if (storage !== "memory") {

@@ -7,7 +7,7 @@ import { EventSource } from 'eventsource';
 import { HttpProxy } from '../support/http-proxy.mjs';
 import { FaultProxy, Server } from '../support/processes.mjs';
 import { within } from '../support/waiting.mjs';
-import { client, connected, count, data, fresh, heard, reached, subscribed, token, until } from './support/clients.mjs';
+import { client, connected, count, data, eventually, fresh, heard, reached, subscribed, token, until } from './support/clients.mjs';
 
 const at = (address) => ({
   websocket: `ws://${address}/connection/websocket`,
@@ -124,6 +124,30 @@ for (const upgrades of ['refuse', 'swallow']) {
     assert.equal(proxy.requests.length, posts, 'nothing goes over HTTP any more');
   });
 }
+
+test('a client that has the choice moves when nothing is under way whose end it would not know', async (t) => {
+  const made = await server(t);
+  const proxy = await behind(t, made.address);
+  proxy.upgrades = 'refuse';
+  const { websocket, http_stream } = at(proxy.address);
+  const one = await connected(t, [websocket, http_stream], { token: token({ sub: 'ada' }), upgradeAfter: 20 });
+  const { client: before } = one.state;
+  const name = fresh('asked');
+  await made.hold(name);
+  let settled = false;
+  const sending = one.channel(name).publish('patience').finally(() => (settled = true));
+  await eventually(() => one.outbox.entries[0]?.state === 'sending', 'it to be sent');
+  const looks = () => proxy.requests.filter((line) => line.startsWith('UPGRADE')).length;
+  const seen = looks();
+  proxy.upgrades = 'pass';
+  // It looks no more once the address has opened.
+  await eventually(() => looks() > seen, 'a look');
+  assert.equal(await one.rpc('echo', 1), 1);
+  assert.deepEqual([one.state.client, settled], [before, false]);
+  await made.release(name);
+  await sending;
+  await eventually(() => one.state.status === 'connected' && one.state.client !== before, 'the move');
+});
 
 test('a proxy that holds responses back makes way for the next address', async (t) => {
   const made = await server(t);
