@@ -17,12 +17,16 @@ const joined = async (it, name, options) => {
   await subscribed;
   return room;
 };
-
-test("messages arrive in order with position, time and who sent them", async () => {
+/** A client that has joined a channel. */
+const listening = async () => {
   const it = client(server);
   it.connect();
   const name = fresh();
-  const room = await joined(it, name);
+  return { it, name, room: await joined(it, name) };
+};
+
+test("messages arrive in order with position, time and who sent them", async () => {
+  const { name, room } = await listening();
   const seen = [];
   room.on("message", (message) => seen.push(message));
   const info = { user: "ada", client: "c1", conn_info: { name: "Ada" } };
@@ -141,10 +145,7 @@ test("the server's refusal ends a subscription with its code", async () => {
 });
 
 test("what was missed in a cut arrives before what is new", async () => {
-  const it = client(server);
-  it.connect();
-  const name = fresh();
-  const room = await joined(it, name);
+  const { it, name, room } = await listening();
   const got = [];
   room.on("message", ({ data }) => got.push(data));
   server.publish(name, 1);
@@ -161,10 +162,7 @@ test("what was missed in a cut arrives before what is new", async () => {
 });
 
 test("a hole is repaired from history, and what is gone becomes one gap", async () => {
-  const it = client(server);
-  it.connect();
-  const name = fresh();
-  const room = await joined(it, name);
+  const { name, room } = await listening();
   const got = [];
   room.on("message", ({ data }) => got.push(data));
   room.on("gap", ({ from, to, reason }) => got.push([from.offset, to.offset, reason]));

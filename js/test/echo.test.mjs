@@ -5,22 +5,12 @@ import test, { afterEach } from "node:test";
 import { silence } from "./support/server.mjs";
 import { client, serve } from "./support/setup.mjs";
 import { Shelf, ShelfStorage } from "./support/shelf.mjs";
-import { connected, next, rejection, until, within } from "./support/waiting.mjs";
+import { connected, next, rejection, take, until } from "./support/waiting.mjs";
 
 const server = await serve();
 let named = 0;
 const fresh = () => `echo:${(named += 1)}`;
 const tell = ({ type, state, data, offset }) => [type === "gap" ? type : state, data, offset];
-
-const take = async (loop, count) => {
-  const got = [];
-  while (got.length < count) {
-    const { value, done } = await within(loop.next(), `item ${got.length + 1} of ${count}`);
-    assert.ok(!done, `the loop ended after ${got.length}`);
-    got.push(value);
-  }
-  return got;
-};
 
 /** A server whose publications carry the ids of their messages, and whose answers tell the place. */
 const homing = () => {
@@ -35,6 +25,16 @@ const homing = () => {
     return { epoch: "e1", offset: pub.offset, time: 7 };
   };
 };
+/** A loop over a channel of such a server. */
+const looping = async () => {
+  homing();
+  const it = client(server);
+  it.connect();
+  const room = it.channel(fresh());
+  const loop = room.messages({ echo: true });
+  await next(room, "subscribed");
+  return { room, loop };
+};
 /** A server that knows nothing of it. */
 afterEach(() => {
   server.connectResult = {};
@@ -43,12 +43,7 @@ afterEach(() => {
 });
 
 test("a message is pending, then sent under the same id, once, in its place among the others'", async () => {
-  homing();
-  const it = client(server);
-  it.connect();
-  const room = it.channel(fresh());
-  const loop = room.messages({ echo: true });
-  await next(room, "subscribed");
+  const { room, loop } = await looping();
   // Another's message comes between the acknowledgement and one's own copy.
   server.withholds = true;
   server.publish(room.name, "theirs", { quietly: true });
@@ -70,12 +65,7 @@ test("a message is pending, then sent under the same id, once, in its place amon
 });
 
 test("what comes through the channel before its acknowledgement is not shown twice", async () => {
-  homing();
-  const it = client(server);
-  it.connect();
-  const room = it.channel(fresh());
-  const loop = room.messages({ echo: true });
-  await next(room, "subscribed");
+  const { room, loop } = await looping();
   const answer = server.answers.publish;
   server.answers.publish = (...given) => {
     answer(...given);
@@ -93,12 +83,7 @@ test("what comes through the channel before its acknowledgement is not shown twi
 });
 
 test("an acknowledged message that lies in a gap is sent all the same", async () => {
-  homing();
-  const it = client(server);
-  it.connect();
-  const room = it.channel(fresh());
-  const loop = room.messages({ echo: true });
-  await next(room, "subscribed");
+  const { room, loop } = await looping();
   server.withholds = true;
   const dropped = room.publish("dropped");
   assert.deepEqual((await take(loop, 1)).map(tell), [["pending", "dropped", 0]]);

@@ -3,20 +3,21 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { client, serve } from "./support/setup.mjs";
-import { connected, next, rejection, until, within } from "./support/waiting.mjs";
+import { connected, next, rejection, take, until, within } from "./support/waiting.mjs";
 
 const server = await serve();
 let named = 0;
 const fresh = () => `loop:${(named += 1)}`;
 
-const take = async (messages, count) => {
-  const got = [];
-  while (got.length < count) {
-    const { value, done } = await within(messages.next(), `message ${got.length + 1} of ${count}`);
-    assert.ok(!done, `the loop ended after ${got.length}`);
-    got.push(value);
-  }
-  return got;
+/** A loop over a channel that is subscribed. */
+const looping = async (options) => {
+  const it = client(server);
+  it.connect();
+  const name = fresh();
+  const room = it.channel(name);
+  const messages = room.messages(options);
+  await next(room, "subscribed");
+  return { it, name, messages };
 };
 
 test("the newest messages of history join the live ones without a hole or a double", async () => {
@@ -40,24 +41,14 @@ test("the newest messages of history join the live ones without a hole or a doub
 });
 
 test("messages that came before the loop began to read are kept", async () => {
-  const it = client(server);
-  it.connect();
-  const name = fresh();
-  const room = it.channel(name);
-  const messages = room.messages();
-  await next(room, "subscribed");
+  const { it, name, messages } = await looping();
   for (let at = 1; at <= 3; at += 1) server.publish(name, at);
   await it.rpc("echo", 1);
   assert.deepEqual((await take(messages, 3)).map(({ data }) => data), [1, 2, 3]);
 });
 
 test("a slow loop reads on from history, and misses nothing", async () => {
-  const it = client(server);
-  it.connect();
-  const name = fresh();
-  const room = it.channel(name);
-  const messages = room.messages({ buffer: 4 });
-  await next(room, "subscribed");
+  const { it, name, messages } = await looping({ buffer: 4 });
   for (let at = 1; at <= 500; at += 1) server.publish(name, at);
   await it.rpc("echo", 1);
   const got = await take(messages, 500);
@@ -67,12 +58,7 @@ test("a slow loop reads on from history, and misses nothing", async () => {
 });
 
 test("a slow loop is told in one gap what history has dropped", async () => {
-  const it = client(server);
-  it.connect();
-  const name = fresh();
-  const room = it.channel(name);
-  const messages = room.messages({ buffer: 4 });
-  await next(room, "subscribed");
+  const { it, name, messages } = await looping({ buffer: 4 });
   for (let at = 1; at <= 100; at += 1) server.publish(name, at);
   await it.rpc("echo", 1);
   server.log(name).splice(0, 50);

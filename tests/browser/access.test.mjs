@@ -1,28 +1,11 @@
 // The chat for everyone: rules of accessibility, both colour schemes, narrow and wide, the keyboard, no motion.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { closeBrowser, openBrowser, Visitor } from './support/pages.mjs';
-import { ChatServer } from './support/programs.mjs';
+import { test } from 'node:test';
+import { enter, stage } from './support/stage.mjs';
 
-let server;
-const open = [];
-const enter = async (room, name, options) => {
-  const visitor = await Visitor.enter(server.address, room, name, options);
-  open.push(visitor);
-  return visitor;
-};
-
-before(async () => {
-  [server] = await Promise.all([ChatServer.start(), openBrowser()]);
-});
-afterEach(async () => {
-  for (const visitor of open.splice(0)) await visitor.leave();
-});
-after(async () => {
-  await closeBrowser();
-  await server?.kill();
-});
+const { server } = await stage();
+const come = (room, name, options) => enter(server.address, room, name, options);
 
 const looks = {
   'wide and light': { viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
@@ -34,8 +17,8 @@ for (const [look, options] of Object.entries(looks)) {
   test(`${look}: it keeps the rules, with and without a line`, async () => {
     const still = { ...options, reducedMotion: 'reduce' };
     const room = look.replaceAll(' ', '-');
-    const ada = await enter(room, 'Ada', still);
-    const ben = await enter(room, 'Ben', still);
+    const ada = await come(room, 'Ada', still);
+    const ben = await come(room, 'Ben', still);
     await ben.say('Hello');
     await ada.say('A word that is so long that it has to be broken somewhere: '.concat('o'.repeat(80)));
     await ada.sees('Hello');
@@ -57,7 +40,7 @@ for (const [look, options] of Object.entries(looks)) {
 }
 
 test('everything can be done with the keyboard', async () => {
-  const ada = await enter('keys', 'Ada', { viewport: { width: 900, height: 700 } });
+  const ada = await come('keys', 'Ada', { viewport: { width: 900, height: 700 } });
   const { page } = ada;
   await page.keyboard.type('typed at once');
   await page.keyboard.press('Enter');

@@ -1,33 +1,18 @@
 // People and bots in one room, and what each of them sees: talk, presence, history, rooms, a reload.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { closeBrowser, inOrder, openBrowser, Visitor } from './support/pages.mjs';
-import { ChatServer, eventually, nodeBot, rustBot } from './support/programs.mjs';
+import { test } from 'node:test';
+import { inOrder } from './support/pages.mjs';
+import { eventually, nodeBot, rustBot } from './support/programs.mjs';
+import { enter, stage } from './support/stage.mjs';
 
-let server;
-const open = [];
-const enter = async (room, name, options) => {
-  const visitor = await Visitor.enter(server.address, room, name, options);
-  open.push(visitor);
-  return visitor;
-};
-
-before(async () => {
-  [server] = await Promise.all([ChatServer.start(), openBrowser()]);
-});
-afterEach(async () => {
-  for (const visitor of open.splice(0)) await visitor.leave();
-});
-after(async () => {
-  await closeBrowser();
-  await server?.kill();
-});
+const { server } = await stage();
+const come = (room, name, options) => enter(server.address, room, name, options);
 
 test('two pages, the Rust bot and the Node bot talk in one room', async () => {
   const bots = await Promise.all([rustBot(server.url, 'town'), nodeBot(server.url, 'town')]);
-  const ada = await enter('town', 'Ada');
-  const ben = await enter('town', 'Ben');
+  const ada = await come('town', 'Ada');
+  const ben = await come('town', 'Ben');
   await ada.say('Good morning, Rusty');
   await ben.sees('Good morning, Rusty');
   await ben.say('and you too, Carrier');
@@ -48,19 +33,18 @@ test('two pages, the Rust bot and the Node bot talk in one room', async () => {
 });
 
 test('who is here follows those who come and go', async () => {
-  const ada = await enter('porch', 'Ada');
+  const ada = await come('porch', 'Ada');
   await eventually(async () => (await ada.people()).join() === 'Ada', 'Ada alone');
-  const ben = await enter('porch', 'Ben');
+  const ben = await come('porch', 'Ben');
   await eventually(async () => (await ada.people()).join() === 'Ada,Ben', 'Ben to be seen');
   await ada.page.getByText('2 people are here.').waitFor();
-  await ben.page.context().close();
-  open.splice(open.indexOf(ben), 1);
+  await ben.leave();
   await eventually(async () => (await ada.people()).join() === 'Ada', 'Ben to be gone');
 });
 
 test('after a reload the history is there, and the page is the same person', async () => {
-  const ada = await enter('attic', 'Ada');
-  const ben = await enter('attic', 'Ben');
+  const ada = await come('attic', 'Ada');
+  const ben = await come('attic', 'Ben');
   for (const text of ['one', 'two', 'three']) await ada.say(text);
   await ben.sees('three');
   await ben.say('four');
@@ -76,13 +60,13 @@ test('after a reload the history is there, and the page is the same person', asy
 });
 
 test('older messages come when one scrolls up, and the reader keeps their place', async () => {
-  const writer = await enter('cellar', 'Ada');
+  const writer = await come('cellar', 'Ada');
   const all = Array.from({ length: 170 }, (_, index) => `message ${index + 1}.`);
   for (const text of all) await writer.say(text);
   await writer.sees('message 170.');
   await eventually(async () => (await writer.messages()).every(({ state }) => state === 'sent'), 'all to be sent');
 
-  const reader = await enter('cellar', 'Ben');
+  const reader = await come('cellar', 'Ben');
   await reader.sees('message 170.');
   assert.equal((await reader.messages()).length, 50);
   const scroller = reader.page.locator('.scroller');
@@ -107,8 +91,8 @@ test('older messages come when one scrolls up, and the reader keeps their place'
 });
 
 test('a room in the background counts what is new', async () => {
-  const ada = await enter('kitchen', 'Ada');
-  const ben = await enter('kitchen', 'Ben');
+  const ada = await come('kitchen', 'Ada');
+  const ben = await come('kitchen', 'Ben');
   await ada.page.getByLabel('Name of another room').fill('Balcony!');
   await ada.page.keyboard.press('Enter');
   await ada.page.getByRole('heading', { level: 1, name: 'balcony' }).waitFor();
@@ -121,8 +105,8 @@ test('a room in the background counts what is new', async () => {
 });
 
 test('what others write is text, whatever it says', async () => {
-  const ada = await enter('lab', 'Ada');
-  const ben = await enter('lab', '<b>Ben</b>');
+  const ada = await come('lab', 'Ada');
+  const ben = await come('lab', '<b>Ben</b>');
   const hostile = '<img src=x onerror=alert(1)> & "quotes"\nand a second line';
   await ben.page.getByRole('textbox', { name: /^Message to/ }).fill(hostile);
   await ben.page.getByRole('button', { name: 'Send' }).click();

@@ -2,55 +2,13 @@
 // the WebSocket when that opens again.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { afterEach, test } from 'node:test';
 import { HttpProxy } from '../conformance/support/http-proxy.mjs';
-import { closeBrowser, inOrder, openBrowser, Visitor } from './support/pages.mjs';
-import { ChatServer, eventually } from './support/programs.mjs';
+import { eventually } from './support/programs.mjs';
+import { agree, enter, numbered, stage } from './support/stage.mjs';
 
-let server;
-let proxy;
-const open = [];
-const enter = async (address, room, name, options) => {
-  const visitor = await Visitor.enter(address, room, name, options);
-  open.push(visitor);
-  return visitor;
-};
-
-before(async () => {
-  [server] = await Promise.all([ChatServer.start(), openBrowser()]);
-  proxy = await HttpProxy.start(server.address);
-});
-afterEach(async () => {
-  for (const visitor of open.splice(0)) await visitor.leave();
-  Object.assign(proxy, { upgrades: 'pass', buffer: 0, spares: undefined, requests: [] });
-});
-after(async () => {
-  await closeBrowser();
-  proxy?.stop();
-  await server?.kill();
-});
-
-const numbered = (who, count) => Array.from({ length: count }, (_, index) => `${who} ${index + 1}.`);
-
-const agree = async (visitors, expected) => {
-  const count = expected.flat().length;
-  for (const visitor of visitors) {
-    await eventually(
-      async () => {
-        const messages = await visitor.messages();
-        return messages.length >= count && messages.every(({ state }) => state === 'sent');
-      },
-      `${count} messages that are sent on ${visitor.name}'s page`,
-      30_000,
-    );
-    const messages = await visitor.messages();
-    inOrder(messages);
-    for (const sequence of expected) {
-      assert.deepEqual(messages.map(({ text }) => text).filter((text) => sequence.includes(text)), sequence);
-    }
-    assert.equal(messages.length, count);
-  }
-};
+const { server, proxy } = await stage((upstream) => HttpProxy.start(upstream));
+afterEach(() => Object.assign(proxy, { upgrades: 'pass', buffer: 0, spares: undefined, requests: [] }));
 
 const asked = (way) => proxy.requests.filter((line) => line.includes(way)).length;
 

@@ -2,56 +2,16 @@
 // and what cannot come any more is said.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { afterEach, test } from 'node:test';
 import { RealtimeClient } from 'homing';
 import WebSocket from 'ws';
 import { FaultProxy } from '../conformance/support/processes.mjs';
-import { closeBrowser, inOrder, openBrowser, Visitor } from './support/pages.mjs';
+import { inOrder } from './support/pages.mjs';
 import { ChatServer, eventually, nodeBot, rustBot } from './support/programs.mjs';
+import { agree, enter, numbered, settled, stage } from './support/stage.mjs';
 
-let server;
-let proxy;
-const open = [];
-const enter = async (address, room, name, options) => {
-  const visitor = await Visitor.enter(address, room, name, options);
-  open.push(visitor);
-  return visitor;
-};
-
-before(async () => {
-  [server] = await Promise.all([ChatServer.start(), openBrowser()]);
-  proxy = await FaultProxy.start(server.address);
-});
-afterEach(async () => {
-  await proxy.tell('clear');
-  for (const visitor of open.splice(0)) await visitor.leave();
-});
-after(async () => {
-  await closeBrowser();
-  await proxy?.stop();
-  await server?.kill();
-});
-
-const settled = (visitor) =>
-  eventually(async () => (await visitor.messages()).every(({ state }) => state === 'sent'), `${visitor.name}'s messages to be sent`, 30_000);
-
-/** Both pages show the same, each message once, in the channel's order, and those of `expected` in their order. */
-const agree = async (one, other, expected) => {
-  const count = expected.flat().length;
-  await Promise.all([one, other].map(settled));
-  for (const visitor of [one, other]) {
-    await eventually(async () => (await visitor.messages()).length >= count, `${count} messages on ${visitor.name}'s page`, 30_000);
-  }
-  const [left, right] = [await one.messages(), await other.messages()];
-  assert.deepEqual(left.map(({ text }) => text), right.map(({ text }) => text));
-  for (const messages of [left, right]) inOrder(messages);
-  for (const sequence of expected) {
-    assert.deepEqual(left.map(({ text }) => text).filter((text) => sequence.includes(text)), sequence);
-  }
-  assert.equal(left.length, count);
-};
-
-const numbered = (who, count) => Array.from({ length: count }, (_, index) => `${who} ${index + 1}.`);
+const { server, proxy } = await stage((upstream) => FaultProxy.start(upstream));
+afterEach(() => proxy.tell('clear'));
 
 test('what is said on both sides of a dead network arrives once it is back', async () => {
   const ada = await enter(proxy.address, 'tunnel', 'Ada');
@@ -67,7 +27,7 @@ test('what is said on both sides of a dead network arrives once it is back', asy
   await proxy.tell('clear');
   await ada.state.getByText('Connected').waitFor();
   await ada.page.getByText('20 messages came home').waitFor();
-  await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 20)]);
+  await agree([ada, ben], [numbered('Ada', 3), numbered('Ben', 20)]);
 });
 
 test('connections that break again and again in the middle of talk lose and double nothing', async () => {
@@ -86,7 +46,7 @@ test('connections that break again and again in the middle of talk lose and doub
     }
   };
   await Promise.all([talk(ada, fromAda), talk(ben, fromBen), storm()]);
-  await agree(ada, ben, [fromAda, fromBen]);
+  await agree([ada, ben], [fromAda, fromBen]);
 });
 
 test('a network that swallows everything is noticed, and left behind', async () => {
@@ -100,7 +60,7 @@ test('a network that swallows everything is noticed, and left behind', async () 
   await settled(ben);
   await ada.state.getByText(/^(Connecting|Reconnecting|Still no connection)$/).waitFor({ timeout: 30_000 });
   await proxy.tell('clear');
-  await agree(ada, ben, [numbered('Ada', 2), numbered('Ben', 3)]);
+  await agree([ada, ben], [numbered('Ada', 2), numbered('Ben', 3)]);
 });
 
 test('the button cuts the line for real, and mending it brings everything home', async () => {
@@ -121,7 +81,7 @@ test('the button cuts the line for real, and mending it brings everything home',
   await ada.page.getByRole('button', { name: 'Mend the line' }).click();
   await ada.state.getByText('Connected').waitFor();
   await ada.page.getByText('4 messages came home').waitFor();
-  await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 4)]);
+  await agree([ada, ben], [numbered('Ada', 3), numbered('Ben', 4)]);
   assert.deepEqual((await ada.messages()).map(({ recovered }) => recovered), [false, true, true, true, true, false, false]);
   await eventually(async () => (await ada.people()).join() === 'Ada,Ben', 'everyone to be here again');
 });
@@ -145,7 +105,7 @@ test('what was typed on a cut line survives a reload with its clock, and then ge
   await ada.page.getByRole('button', { name: 'Mend the line' }).click();
   await ada.page.getByText('3 messages came home').waitFor();
   await ada.page.getByText('You have caught up.').waitFor();
-  await agree(ada, ben, [numbered('Ada', 3), numbered('Ben', 3)]);
+  await agree([ada, ben], [numbered('Ada', 3), numbered('Ben', 3)]);
   assert.deepEqual((await ada.messages()).map(({ recovered }) => recovered), [false, true, true, true, false, false]);
   await ada.kept(0);
 });

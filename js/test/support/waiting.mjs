@@ -24,6 +24,17 @@ export const until = async (holds, what, ms = 10_000) => {
   }
 };
 
+/** The next items of a loop that goes on. */
+export const take = async (loop, count) => {
+  const got = [];
+  while (got.length < count) {
+    const { value, done } = await within(loop.next(), `item ${got.length + 1} of ${count}`);
+    if (done) throw new Error(`the loop ended after ${got.length} of ${count}`);
+    got.push(value);
+  }
+  return got;
+};
+
 /** The next event of this type that `takes` likes. */
 export const next = (source, type, takes = () => true) =>
   within(

@@ -195,7 +195,8 @@ impl RealtimeClient {
     }
 
     /// The host knows the endpoint to begin with, by its place: attempts start there, and a connection over another
-    /// one moves there at once. Nothing is lost by it that a lost connection would not give back.
+    /// one moves there at once. Calls that are under way end as with any lost connection: it is for the host to
+    /// choose the moment.
     pub fn prefer_endpoint(&mut self, now: Instant, place: usize) {
         self.advance_to(now);
         self.link.preferred = place;

@@ -2,21 +2,12 @@
 // ids, or on a plain server by connection and content.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Shelf, ShelfStorage } from '../../../js/test/support/shelf.mjs';
-import { FaultProxy, plain, Server } from '../support/processes.mjs';
-import { client, connected, count, eventually, fresh, heard, parted, reached, rejection, subscribed, token } from './support/clients.mjs';
+import { plain } from '../support/processes.mjs';
+import { client, connected, count, eventually, fresh, network, parted, reached, rejection, subscribed, token } from './support/clients.mjs';
 
-let server;
-let proxy;
-before(async () => {
-  server = await Server.start();
-  proxy = await FaultProxy.start(server.address);
-});
-after(async () => {
-  await proxy?.stop();
-  await server?.kill();
-});
+const { server, proxy } = await network();
 
 /** What a page would show: a line for each message, replaced by what comes under its id. */
 class Page {

@@ -3,22 +3,13 @@
 // sends twice what may have arrived.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { FaultProxy, keeps, plain, Server } from '../support/processes.mjs';
+import { test } from 'node:test';
+import { keeps, plain, Server } from '../support/processes.mjs';
 import {
-  came, client, connected, count, data, eventually, fresh, log, parted, reached, rejection, subscribed, token, until,
+  came, client, connected, count, data, eventually, fresh, log, network, parted, reached, rejection, subscribed, token, until,
 } from './support/clients.mjs';
 
-let server;
-let proxy;
-before(async () => {
-  server = await Server.start({ ...(plain ? {} : { 'message-size': 400 }) });
-  proxy = await FaultProxy.start(server.address);
-});
-after(async () => {
-  await proxy?.stop();
-  await server?.kill();
-});
+const { server, proxy } = await network(plain ? {} : { 'message-size': 400 });
 
 /** A reader on a sound link, subscribed, and a writer behind the proxy. */
 const pair = async (t, namespace, options = {}) => {
@@ -32,6 +23,16 @@ const pair = async (t, namespace, options = {}) => {
 const down = async (writer) => {
   await proxy.tell('down');
   await parted(writer);
+};
+
+/** A server of the test's own, for it to break; a reader and a writer. */
+const frail = async (t) => {
+  const other = await Server.start();
+  t.after(() => other.kill());
+  const reader = await connected(t, other.url, { token: token({ sub: 'reader' }) });
+  const room = await subscribed(reader, fresh('asked'));
+  const writer = await connected(t, other.url, { token: token({ sub: 'writer' }) });
+  return { other, room, writer, out: writer.channel(room.name) };
 };
 
 /** The answers are lost, then the connection: whoever waits for one does not know. */
@@ -307,12 +308,7 @@ test('an ephemeral message is now or never, and never twice', async (t) => {
 });
 
 test('a server that is started anew between publishes ends each message, and tells what it no longer has', async (t) => {
-  const other = await Server.start();
-  t.after(() => other.kill());
-  const reader = await connected(t, other.url, { token: token({ sub: 'reader' }) });
-  const room = await subscribed(reader, fresh('asked'));
-  const writer = await connected(t, other.url, { token: token({ sub: 'writer' }) });
-  const out = writer.channel(room.name);
+  const { other, room, writer, out } = await frail(t);
   const lost = [];
   out.on('acked_lost', (event) => lost.push(event));
   await out.publish(1);
@@ -341,12 +337,7 @@ test('a server that is started anew between publishes ends each message, and tel
 
 if (!plain) {
   test('a server that loses its data tells the writer what is gone, and how each message under way has ended', async (t) => {
-    const other = await Server.start();
-    t.after(() => other.kill());
-    const reader = await connected(t, other.url, { token: token({ sub: 'reader' }) });
-    const room = await subscribed(reader, fresh('asked'));
-    const writer = await connected(t, other.url, { token: token({ sub: 'writer' }) });
-    const out = writer.channel(room.name);
+    const { other, room, writer, out } = await frail(t);
     const lost = [];
     writer.on('acked_lost', ({ channel, count, from, to }) => lost.push([channel, count, from.offset, to.offset]));
     await Promise.all(count(1, 5).map((n) => out.publish(n)));

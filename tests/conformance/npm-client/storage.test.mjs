@@ -3,21 +3,12 @@
 // it is what a crash leaves behind.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Shelf, ShelfStorage } from '../../../js/test/support/shelf.mjs';
-import { FaultProxy, plain, Server } from '../support/processes.mjs';
-import { came, client, connected, count, data, eventually, fresh, heard, log, reached, rejection, subscribed, token, within } from './support/clients.mjs';
+import { plain } from '../support/processes.mjs';
+import { came, client, connected, count, data, eventually, fresh, heard, log, network, reached, rejection, subscribed, token, within } from './support/clients.mjs';
 
-let server;
-let proxy;
-before(async () => {
-  server = await Server.start();
-  proxy = await FaultProxy.start(server.address);
-});
-after(async () => {
-  await proxy?.stop();
-  await server?.kill();
-});
+const { server, proxy } = await network();
 
 /** One life of a page of this user, over what the shelf keeps. The shelf knows the server under one name. */
 const life = (t, shelf, user, { url = server.url, ...options } = {}) =>

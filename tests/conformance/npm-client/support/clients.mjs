@@ -3,13 +3,26 @@
 // when its client has died.
 
 import assert from 'node:assert/strict';
+import { after } from 'node:test';
 import WebSocket from 'ws';
 import { RealtimeClient } from '../../../../js/dist/index.js';
+import { FaultProxy, Server } from '../../support/processes.mjs';
 import { eventually, within } from '../../support/waiting.mjs';
 
 export { ForbiddenError, RealtimeError } from '../../../../js/dist/index.js';
 export { fresh, token } from '../../support/names.mjs';
 export { eventually, rejection, within } from '../../support/waiting.mjs';
+
+/** A server and the network before it, for the tests of a file. */
+export const network = async (flags) => {
+  const server = await Server.start(flags);
+  const proxy = await FaultProxy.start(server.address);
+  after(async () => {
+    await proxy.stop();
+    await server.kill();
+  });
+  return { server, proxy };
+};
 
 /** A client that is not connected yet; it tries again soon after a cut. */
 export const client = (t, url, options = {}) => {
