@@ -63,7 +63,7 @@ export class Calls {
   #quiet: (() => void) | undefined;
   #late: ReturnType<typeof setTimeout> | undefined;
   /** Published before the module ran, and not over. */
-  readonly #early = { count: 0, bytes: 0 };
+  readonly early = { count: 0, bytes: 0 };
 
   constructor(bridge: Bridge, limits: Limits) {
     this.#bridge = bridge;
@@ -162,8 +162,8 @@ export class Calls {
         message: id,
         over: (error) => {
           if (bytes > 0) {
-            this.#early.count -= 1;
-            this.#early.bytes -= bytes;
+            this.early.count -= 1;
+            this.early.bytes -= bytes;
           }
           if (error instanceof RealtimeError && misuses.includes(error.name)) wrong = error;
           if (error === undefined) stored(false);
@@ -183,7 +183,7 @@ export class Calls {
     if (this.#bridge.host) return 0;
     const bytes = new TextEncoder().encode(data).length;
     const { message, count, total } = this.#limits;
-    const early = this.#early;
+    const early = this.early;
     const check = (name: "message_too_large" | "queue_full", actual: number, maximum: number): void => {
       if (actual > maximum) throw new RealtimeError(name, { limit: { actual, maximum } });
     };

@@ -34,7 +34,10 @@ import { toError, type WireConnection, type WireEvent } from "./wire.js";
 export interface CloseOptions {
   /** How long calls under way may still settle, in milliseconds. 0: they are rejected at once. */
   flush?: number | undefined;
-  /** Erases what the storage has of this user: messages that were not sent, positions, everything. */
+  /**
+   * Erases what the storage has of this user, whoever of their tabs it belongs to: messages that were not sent, positions,
+   * everything. Where the server has not named the user yet, the option `user` is needed.
+   */
   forget?: boolean | undefined;
 }
 
@@ -64,7 +67,8 @@ export class BaseClient {
   #wanted = false;
   #over: RealtimeError | undefined;
   #closing: Promise<void> | undefined;
-  #closed: (() => void) | undefined;
+  #closed: ((over: Promise<void> | undefined) => void) | undefined;
+  #forgets = false;
 
   /** Opens nothing and loads nothing: `connect` and the first call do. Throws `invalid_option`. */
   constructor(endpoints: Endpoints, options: ClientOptions = {}) {
@@ -148,18 +152,23 @@ export class BaseClient {
     this.#bridge.run((host) => host.tell(DISCONNECT, "", "", 0, 0));
   }
 
-  /** Ends the client for good and frees everything. Resolves when it is closed; never rejects. */
-  close(options: CloseOptions = {}): Promise<void> {
+  /**
+   * Ends the client for good and frees everything. Resolves when it is closed. Rejects only with `forget`, as
+   * `not_erased`: the client is closed, and what is stored may still be there.
+   */
+  close({ flush = 0, forget = false }: CloseOptions = {}): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.#closed = resolve;
-      if (this.#over) resolve();
-      else if (!this.#bridge.host) this.#end(RealtimeError.of("closed"));
+      this.#forgets = forget && this.#storage !== undefined;
+      if (this.#over) resolve(this.#forgets ? this.#storage?.close(true) : undefined);
+      else if (!this.#bridge.host && !this.#forgets) this.#end(RealtimeError.of("closed"));
       else {
         this.#registry.flush();
-        this.#bridge.run((host) => host.tell(CLOSE, "", "", options.flush ?? 0, options.forget ? 1 : 0));
+        // The storage is the module's to open: where it does not run yet it is waited for.
+        this.#bridge.run((host) => host.tell(CLOSE, "", "", flush, forget ? 1 : 0), (error) => this.#end(error));
       }
     });
-    return this.#closing;
+    return forget ? this.#closing : this.#closing.catch(() => undefined);
   }
 
   /** The same as `close()`. */
@@ -412,7 +421,8 @@ export class BaseClient {
     this.#change({ status: "closed", reason: frozen({ code: error.code, text: error.message }) });
     tell();
     this.#emitter.clear();
-    void Promise.resolve(this.#storage?.close()).then(() => this.#closed?.());
+    const over = this.#storage?.close(this.#forgets);
+    this.#closed?.(over);
   }
 
   #ensureUsable(): void {

@@ -198,7 +198,8 @@ export class Outbox {
 
   #ask(whole: 0 | 1): WireOutbox {
     const host = this.#home.bridge.host;
-    if (!host || host.tell(OUTBOX, "", "", whole, 0) < 0) return { count: 0, bytes: 0, oldest: 0 };
+    // What waits for the module counts, too.
+    if (!host || host.tell(OUTBOX, "", "", whole, 0) < 0) return { ...this.#home.calls.early, oldest: Date.now() };
     return JSON.parse(host.said()) as WireOutbox;
   }
 

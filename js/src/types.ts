@@ -282,7 +282,10 @@ export interface Stored {
 export interface Sending extends Promise<PublishAck> {
   /** The message's id; readers of the channel see it too. */
   readonly id: string;
-  /** Resolves when it is kept; rejects with what ended it before. Need not be handled. */
+  /**
+   * Resolves when it is kept; rejects with what ended it before. Need not be handled. With a durable storage that is when
+   * the user is known: at once with the option `user`, else after the first connection.
+   */
   readonly stored: Promise<Stored>;
 }
 

@@ -123,6 +123,53 @@ test("without IndexedDB, as in Node, what is durable is kept in memory, and told
   assert.ok(await it.channel("chat:node").publish(1));
 });
 
+test("closing with `forget` erases whatever the client had come to, or says that it did not", async () => {
+  const shelf = new Shelf();
+  const storage = () => new ShelfStorage(shelf);
+  const records = () => [...shelf.records([server.url, "eve"]).keys()].filter((key) => key.startsWith("e/"));
+  const leave = async () => {
+    const it = client(server, { storage: storage(), user: "eve" });
+    const sending = it.channel("chat:forgotten").publish(1);
+    const closed = rejection(sending);
+    await sending.stored;
+    await it.close();
+    await closed;
+    assert.notEqual(records().length, 0);
+  };
+  await leave();
+  // Before it has opened anything.
+  await client(server, { storage: storage(), user: "eve" }).close({ forget: true });
+  assert.deepEqual(records(), []);
+  await leave();
+  // While it opens.
+  const slow = storage();
+  const open = slow.open.bind(slow);
+  let answer;
+  slow.open = async (...what) => {
+    await new Promise((resolve) => (answer = resolve));
+    return open(...what);
+  };
+  const opening = client(server, { storage: slow, user: "eve" });
+  const closed = rejection(opening.channel("chat:forgotten").publish(4));
+  await until(() => answer, "the open");
+  const closing = opening.close({ forget: true });
+  answer();
+  await Promise.all([closing, closed]);
+  assert.deepEqual(records(), []);
+  await leave();
+  // Nobody knows whose data it would be.
+  assert.equal((await rejection(client(server, { storage: storage() }).close({ forget: true }))).name, "not_erased");
+  // It fails.
+  const broken = storage();
+  broken.erase = () => Promise.reject(new Error("read only"));
+  const told = await rejection(client(server, { storage: broken, user: "eve" }).close({ forget: true }));
+  assert.equal(told.name, "not_erased");
+  assert.match(told.message, /read only/);
+  assert.notEqual(records().length, 0);
+  // Without a durable storage there is nothing to erase.
+  await client(server, {}).close({ forget: true });
+});
+
 test("options of the storage that make no sense are refused", () => {
   for (const options of [{ storage: "disk" }, { storage: {} }, { storage: null }, { user: 7 }, { storageTimeout: -1 }]) {
     assert.throws(() => client(server, options), { name: "invalid_option" });

@@ -191,7 +191,7 @@ impl RealtimeClient {
         let response = match (&call.body, outcome) {
             (_, Outcome::Error(reply)) => Err(Error::from_wire(&reply)),
             (Body::Publish(_), Outcome::Publish(result)) => Ok(Response::Published {
-                position: (result.offset > 0).then(|| Position::new(&result.epoch, result.offset)),
+                position: result.position(),
                 time: result.time,
                 duplicate: result.duplicate,
             }),
@@ -228,11 +228,13 @@ impl RealtimeClient {
         self.settle(id, response);
     }
 
-    /// The connection is gone: questions are asked again on the next one, the rest has an unknown end.
+    /// The connection is gone: questions are asked again on the next one, the rest has an unknown end. A message that
+    /// is now or never, and waited for its channel, is not sent on another one.
     pub(crate) fn calls_lost(&mut self) {
         self.calls.waiters.clear();
         let mut lost = Vec::new();
-        for id in self.calls.table.keys_where(&mut |call| call.command.is_some()) {
+        let is_over = |call: &Call| call.command.is_some() || matches!(call.body, Body::Publish(_));
+        for id in self.calls.table.keys_where(&mut |call| is_over(call)) {
             match self.calls.table.get_mut(id) {
                 Some(call) if call.body.is_a_question() => {
                     call.command = None;
@@ -242,7 +244,7 @@ impl RealtimeClient {
             }
         }
         for id in lost {
-            self.settle(id, Err(Error::new(ErrorCode::OutcomeUnknown)));
+            self.give_up(id, ErrorCode::NotSent);
         }
     }
 

@@ -168,7 +168,8 @@ impl RealtimeClient {
         }
     }
 
-    /// Erases the stored data of this user at the close: messages that were not sent, positions, everything.
+    /// Erases the stored data of this user at the close: messages that were not sent, positions, everything. Where
+    /// nobody knows who the user is no [`StorageOrder::Erase`] comes.
     pub const fn forget(&mut self) {
         self.forgets = true;
     }
@@ -191,8 +192,12 @@ impl RealtimeClient {
         self.out.drop_events();
         self.give_up_all();
         self.finish_storage();
-        if self.forgets && self.storage.is_open() {
-            self.out.push(Output::Storage(StorageOrder::Erase));
+        if self.forgets {
+            self.open_known_scope();
+            // Also where the open is not answered yet or has failed: then the host hears what comes of it.
+            if self.config.durable && self.storage.scope.is_some() {
+                self.out.push(Output::Storage(StorageOrder::Erase));
+            }
         }
         self.storage.close();
         self.forget_outbox(ErrorCode::Closed);

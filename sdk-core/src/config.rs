@@ -127,11 +127,20 @@ pub struct OutboxLimits {
     pub bytes: usize,
     /// How long a message may wait without ever being sent. 7 days.
     pub age: Duration,
+    /// Channels whose numbers are remembered; the first one that has nothing to send makes room for another. In one
+    /// that was forgotten the next message costs a round trip more, and a server's loss of what
+    /// it had acked there is not noticed. 1024.
+    pub channels: usize,
 }
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { entries: 1024, bytes: 8 * 1024 * 1024, age: Duration::from_secs(7 * 24 * 3600) }
+        Self {
+            entries: 1024,
+            bytes: 8 * 1024 * 1024,
+            age: Duration::from_secs(7 * 24 * 3600),
+            channels: 1024,
+        }
     }
 }
 

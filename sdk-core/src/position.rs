@@ -29,6 +29,13 @@ impl Position {
     }
 }
 
+impl wire::PublishResult<'_> {
+    /// Where the message stands, if the server says so.
+    pub(crate) fn position(&self) -> Option<Position> {
+        (self.offset > 0 && !self.epoch.is_empty()).then(|| Position::new(&self.epoch, self.offset))
+    }
+}
+
 /// A range of publications that will not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

@@ -183,18 +183,25 @@ impl RealtimeClient {
     ///
     /// With a durable storage, messages that have not settled by then are sent in the next life.
     pub async fn close(&self, deadline: Duration) {
-        self.end(deadline, false).await;
+        let _ = self.end(deadline, false).await;
     }
 
-    /// The same, and erases what is stored of this user: messages that were not sent, positions, everything.
-    pub async fn close_and_forget(&self, deadline: Duration) {
-        self.end(deadline, true).await;
+    /// The same, and erases what is stored of this user: messages that were not sent, positions, everything. A
+    /// storage that was not opened yet is opened for it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotErased`]: the storage failed or did not answer in time, or nobody knows whose data it is
+    /// (the server has not said it yet, and the builder was not given [`user`](crate::Builder::user)). The client
+    /// is closed all the same.
+    pub async fn close_and_forget(&self, deadline: Duration) -> Result<(), Error> {
+        self.end(deadline, true).await
     }
 
-    async fn end(&self, deadline: Duration, forget: bool) {
+    async fn end(&self, deadline: Duration, forget: bool) -> Result<(), Error> {
         let (done, ended) = oneshot::channel();
         self.shared.tell(Command::Close { deadline: Instant::now() + deadline, forget, done });
-        let _ = ended.await;
+        let closed = |_| Err(Error::new(ErrorCode::NotErased).with_detail("the client was closed before"));
+        ended.await.unwrap_or_else(closed)
     }
 
     /// The messages that were published and have not settled.

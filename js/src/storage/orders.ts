@@ -3,6 +3,7 @@
 
 import type { Bridge, Host } from "../bridge.js";
 import { table } from "../errors.generated.js";
+import { RealtimeError } from "../errors.js";
 import { STORAGE_ADOPTED, STORAGE_OPENED, STORED } from "../verbs.generated.js";
 import type { WireStorage } from "../wire.js";
 import type { Storage, StorageRecord } from "../storage.js";
@@ -16,6 +17,8 @@ export class StorageOrders {
   readonly #opened: () => void;
   #taken = false;
   #opens = 0;
+  #opening: Promise<unknown> = Promise.resolve();
+  #erased: Promise<void> | undefined;
 
   /** `opened` is told when the module has heard what the storage has, or that it could not be opened. */
   constructor(bridge: Bridge, storage: Storage, opened: () => void) {
@@ -55,7 +58,7 @@ export class StorageOrders {
             answer(STORAGE_OPENED, "", textOf(error), table[future ? "storage_from_future" : "storage_failed"][0]);
           },
         );
-        void told.then(() => {
+        this.#opening = told.then(() => {
           if (this.#bridge.host === ordering && open === this.#opens) this.#opened();
         });
         break;
@@ -68,7 +71,7 @@ export class StorageOrders {
         );
         break;
       case "storage_erase":
-        attempt(() => storage.erase()).catch(() => undefined);
+        this.#erased = this.#opening.then(() => storage.erase());
     }
   }
 
@@ -80,14 +83,21 @@ export class StorageOrders {
     if (!this.#taken) void this.close();
   }
 
-  /** Lets go of the storage once everything that was ordered is done. */
-  async close(): Promise<void> {
+  /** Lets go of the storage once everything that was ordered is done. Rejects where it was to `forget` and could not. */
+  async close(forget = false): Promise<void> {
+    const erased = this.#erased;
+    let wrong: unknown = !forget ? undefined : erased ? "no answer in time" : "no storage is open: pass the option user";
+    const work = async (): Promise<void> => {
+      if (erased) wrong = await erased.catch((error: unknown) => error ?? "");
+      await this.#storage.close();
+    };
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, PATIENCE);
     });
-    await Promise.race([attempt(() => this.#storage.close()).catch(() => undefined), late]);
+    await Promise.race([work().catch(() => undefined), late]);
     clearTimeout(timer);
+    if (wrong !== undefined) throw RealtimeError.of("not_erased", String(wrong), wrong);
   }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{LaneId, OutboxChange, ProducerKey, entry::Origin};
 use crate::{
-    ConnId, Duration, EntryId, Error, ErrorCode, Event, Position, RealtimeClient, Response,
+    ConnId, Duration, EntryId, Error, ErrorCode, Event, RealtimeClient, Response,
     connection::backoff,
     storage::records,
     wire::{ErrorReply, MAX_SAFE_INTEGER, Outcome, PublishResult},
@@ -38,13 +38,14 @@ impl RealtimeClient {
         // What is there may have another number there, after a storage that went back: only what the server tells
         // of its record says which numbers are used.
         let used = if result.duplicate { result.expected.saturating_sub(1) } else { number };
-        let position = (result.offset > 0).then(|| Position::new(&result.epoch, result.offset));
+        let position = result.position();
         if let Some(lane) = self.outbox.lanes.get_mut(key)
             && number > 0
         {
             lane.acked = lane.acked.max(number.min(used));
             lane.last_ack = lane.last_ack.max(result.time);
             lane.in_step |= number <= used;
+            lane.guesses &= number > used;
             lane.failures = 0;
             lane.is_known = true;
             lane.renumber = lane.renumber.map(|expected| expected.max(used + 1));
@@ -64,10 +65,14 @@ impl RealtimeClient {
         let error = Error::from_wire(reply);
         let Some((entry, lane)) = self.outbox.lane_with(id) else { return };
         let (number, producer, acked_before) = (entry.number, lane.producer, entry.acked_before);
-        lane.in_step |= !error.retryable;
         let is_known = lane.is_known;
+        let guessed = lane.guesses && error.code == ErrorCode::NumberTaken;
         if error.code == ErrorCode::NumberTaken {
             self.doubt(key);
+        }
+        if guessed && let Some(entry) = self.outbox.entries.get_mut(id) {
+            // It went alone: if any connection had brought it the server would still know its id.
+            entry.first_conn = Some(conn);
         }
         let doubtful = self.outbox.entries.get(id).is_some_and(|entry| entry.is_doubtful(conn));
         if number == 0 {
@@ -92,6 +97,9 @@ impl RealtimeClient {
                 return self.renumber_from(key, number);
             }
         };
+        if let Some(lane) = self.outbox.lanes.get_mut(key) {
+            (lane.in_step, lane.guesses) = (true, false);
+        }
         if expected == 0 || expected > MAX_SAFE_INTEGER {
             return self.on_protocol_error("the expected number is out of range");
         }

@@ -115,7 +115,9 @@ impl RealtimeClient {
         let last = oldest.filter(|oldest| *oldest > 0).unwrap_or(lane.next) + window as u64;
         let (mut ready, mut too_large, mut unknown): (Vec<EntryId>, Vec<EntryId>, Vec<EntryId>) =
             Default::default();
-        while lane.busy + lane.unsaved < window && (lane.in_step || lane.busy == 0) && outbox.busy < MAX_BUSY
+        while lane.busy + lane.unsaved < window
+            && (lane.in_step || lane.busy == 0 || !numbered)
+            && outbox.busy < MAX_BUSY
         {
             let Some(next) = lane.queue.get(lane.busy).copied() else { break };
             let before = lane.busy.checked_sub(1).and_then(|at| outbox.entries.get(*lane.queue.get(at)?));

@@ -32,6 +32,9 @@ pub(crate) struct Lane {
     /// Whether the next number is the one that the server expects. Where it may not be, one message goes alone:
     /// another one behind it could have the right number by chance, and overtake it.
     pub(crate) in_step: bool,
+    /// Whether the numbers that this producer has given here were forgotten, and it has heard of none since: the
+    /// first one is a guess, and that it is taken says nothing about the message.
+    pub(crate) guesses: bool,
     /// When the last ack came about, the server's Unix milliseconds.
     pub(crate) last_ack: i64,
     /// Numbers and places of the last acked messages.
@@ -57,6 +60,7 @@ impl Lane {
             acked: 0,
             is_known: false,
             in_step: true,
+            guesses: false,
             last_ack: 0,
             acks: Vec::new(),
             renumber: None,
@@ -70,6 +74,11 @@ impl Lane {
             self.acks.remove(0);
         }
         self.acks.push((number, position));
+    }
+
+    /// Whether nothing is left to do here.
+    pub(crate) fn rests(&self) -> bool {
+        self.queue.is_empty() && self.unsaved == 0
     }
 
     /// Takes an entry out of the order.

@@ -65,6 +65,8 @@ pub(crate) struct Outbox {
     /// Who numbers new messages; `None`: nobody yet.
     pub(crate) own: Option<ProducerKey>,
     bytes: usize,
+    /// Whether numbers of its own may have been forgotten.
+    has_forgotten: bool,
     /// Entries under way, all lanes together.
     busy: usize,
     tickets: u32,
@@ -91,6 +93,13 @@ impl Outbox {
             self.lanes.insert(key, Lane::new(producer, channel));
             key
         })
+    }
+
+    /// The first lane of this producer that has nothing left to do.
+    fn rested(&self, producer: ProducerKey) -> Option<LaneId> {
+        let rested = self.lanes.keys_where(&mut |lane| lane.producer == producer && lane.rests());
+        // What is parked still names its lane.
+        rested.into_iter().find(|id| !self.entries.values().any(|entry| entry.lane == *id))
     }
 
     fn add_producer(&mut self, id: Box<str>, session: u64, since: i64) -> ProducerKey {
@@ -184,11 +193,12 @@ impl RealtimeClient {
                 let newest = self.outbox.producers.values().map(|producer| producer.since).max();
                 let since = newest.map_or(i64::MIN, |newest| newest + 1).max(self.wall_clock());
                 let own = self.outbox.add_producer(id, 0, since);
-                self.outbox.own = Some(own);
+                (self.outbox.own, self.outbox.has_forgotten) = (Some(own), false);
                 own
             }
         };
-        let lane = self.outbox.add_lane(own, channel);
+        let lane = self.outbox.lane_of(own, channel);
+        let lane = lane.unwrap_or_else(|| self.new_lane(own, channel));
         let place = self.outbox.producers.get_mut(own).map_or(0, |producer| {
             producer.last_place += 1;
             producer.last_place
@@ -215,6 +225,24 @@ impl RealtimeClient {
         self.feed(lane);
         self.keep(entry);
         (entry, id)
+    }
+
+    /// A lane of its own. Where there are as many as may be, the oldest that has nothing to do is forgotten.
+    fn new_lane(&mut self, own: ProducerKey, channel: &str) -> LaneId {
+        if self.outbox.lanes.len() >= self.config.outbox.channels
+            && let Some(rested) = self.outbox.rested(own)
+            && let Some(lane) = self.outbox.lanes.remove(rested)
+        {
+            self.outbox.has_forgotten = true;
+            if let Some(producer) = self.outbox.producers.get(own) {
+                self.storage.delete(records::lane_key(&producer.id, &lane.channel));
+            }
+        }
+        let id = self.outbox.add_lane(own, channel);
+        if let Some(lane) = self.outbox.lanes.get_mut(id).filter(|_| self.outbox.has_forgotten) {
+            (lane.in_step, lane.guesses) = (false, true);
+        }
+        id
     }
 
     /// Sees to it that an accepted entry is kept, and that the app is told where.

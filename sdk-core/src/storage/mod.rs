@@ -55,7 +55,7 @@ pub enum StorageOrder {
         /// In this order.
         ops: Vec<StorageOp>,
     },
-    /// Erase the data of the open scope. Nothing is written afterwards.
+    /// Erase the data of the scope that was ordered last, behind everything before it. Nothing is written afterwards.
     Erase,
 }
 

@@ -8,7 +8,7 @@ use super::{Record, StorageOp};
 use crate::{
     Error, ErrorCode, Position,
     wire::{
-        Raw, Text,
+        MAX_SAFE_INTEGER, Raw, Text,
         json::{self, Encode, object},
     },
 };
@@ -97,8 +97,14 @@ pub(crate) fn read<'a>(key: &'a str, value: &'a str) -> Option<(Key<'a>, Values<
         _ => return None,
     };
     let values: Values<'a> = json::decode(value).ok()?;
-    let is_whole = !(values.channel.is_empty() || values.data.is_none() || values.id.is_empty());
-    (is_whole || !matches!(key, Key::Entry(..))).then_some((key, values))
+    let is_whole = match key {
+        Key::Entry(..) => !(values.channel.is_empty() || values.data.is_none() || values.id.is_empty()),
+        Key::Position(_) => !values.epoch.is_empty(),
+        _ => true,
+    };
+    // The next one has to fit on the wire, too.
+    let fits = values.session.max(values.acked).max(values.number) < MAX_SAFE_INTEGER;
+    (is_whole && fits).then_some((key, values))
 }
 
 /// Takes off what stands before the next `/`. (The standard library's searchers weigh half a kilobyte.)

@@ -41,7 +41,8 @@ pub(crate) enum Command {
         deadline: Instant,
         /// Whether what is stored is erased.
         forget: bool,
-        done: oneshot::Sender<()>,
+        /// Told at the end, with whether all was erased.
+        done: oneshot::Sender<Result<(), Error>>,
     },
     Hint(Hint),
     Call {

@@ -80,7 +80,7 @@ struct Work {
     calls: HashMap<RequestId, Waiting>,
     numbers: HashMap<CallId, RequestId>,
     subscribers: Subscribers,
-    closers: Vec<oneshot::Sender<()>>,
+    closers: Vec<oneshot::Sender<Result<(), Error>>>,
     /// Until when the client may take to end; also the bound of a goodbye.
     deadline: Option<time::Instant>,
     alarm: Pin<Box<Sleep>>,
@@ -145,17 +145,22 @@ impl Driver {
         let deadline = self.work.deadline.unwrap_or_else(time::Instant::now);
         let goodbyes = std::mem::take(&mut self.work.goodbyes).collect::<()>();
         let keeper = self.work.keeper.take();
+        let mut erased = if keeper.is_some() { Err("it did not end in time".into()) } else { Ok(()) };
         let kept = async {
             if let Some(keeper) = keeper {
-                keeper.finish().await;
+                erased = match keeper.finish().await {
+                    Some(result) => result.map_err(|error| error.to_string()),
+                    None => Err("nobody knows whose data it is: give the builder the user".into()),
+                };
             }
         };
         let _ = time::timeout_at(deadline, async { tokio::join!(goodbyes, kept) }).await;
+        let erased = erased.map_err(|why: String| Error::new(ErrorCode::NotErased).with_detail(&why));
         self.work.link = Link::None;
         let closers = std::mem::take(&mut self.work.closers);
         drop(self);
         for closer in closers {
-            let _ = closer.send(());
+            let _ = closer.send(erased.clone());
         }
     }
 

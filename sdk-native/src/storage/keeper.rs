@@ -21,6 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Keeper {
     orders: Option<mpsc::Sender<StorageOrder>>,
     answers: UnboundedReceiver<Answer>,
+    erased: mpsc::Receiver<Result<(), StorageError>>,
     /// Scopes that were ordered to be opened: the answer for one that was left since is nobody's any more.
     opens: u64,
 }
@@ -34,9 +35,10 @@ impl Keeper {
     pub(crate) fn start(storage: Box<dyn Storage>) -> std::io::Result<Self> {
         let (orders, receiver) = mpsc::channel();
         let (sender, answers) = unbounded_channel();
-        let work = move || run(storage, &receiver, &sender);
+        let (tell_erased, erased) = mpsc::channel();
+        let work = move || run(storage, &receiver, &sender, &tell_erased);
         thread::Builder::new().name("homing-storage".into()).spawn(work)?;
-        Ok(Self { orders: Some(orders), answers, opens: 0 })
+        Ok(Self { orders: Some(orders), answers, erased, opens: 0 })
     }
 
     /// Hands an order over. One that comes after the thread's end has a deadline in the core.
@@ -57,10 +59,12 @@ impl Keeper {
         std::future::pending().await
     }
 
-    /// Waits until every order is carried out and the storage is let go of.
-    pub(crate) async fn finish(mut self) {
+    /// Waits until every order is carried out and the storage is let go of; answers how an order to erase ended,
+    /// if there was one.
+    pub(crate) async fn finish(mut self) -> Option<Result<(), StorageError>> {
         self.orders = None;
         while self.answers.recv().await.is_some() {}
+        self.erased.try_recv().ok()
     }
 }
 
@@ -68,6 +72,7 @@ fn run(
     mut storage: Box<dyn Storage>,
     orders: &mpsc::Receiver<StorageOrder>,
     answers: &UnboundedSender<Answer>,
+    erased: &mpsc::Sender<Result<(), StorageError>>,
 ) {
     let mut opens = 0;
     while let Ok(order) = orders.recv() {
@@ -84,7 +89,7 @@ fn run(
                 let result = result.map_err(|error| error.to_string().into());
                 let _ = answers.send((opens, Input::Stored { write, result }));
             }
-            StorageOrder::Erase => drop(guarded(|| storage.erase())),
+            StorageOrder::Erase => drop(erased.send(guarded(|| storage.erase()))),
         }
     }
     // Whoever waits for the end may open it again at once.

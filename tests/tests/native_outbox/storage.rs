@@ -98,7 +98,15 @@ async fn forgetting_erases_what_was_stored() {
     };
     let offline = ada(false);
     soon(offline.channel("chat:room").publish(&1_u64).stored()).await.unwrap();
-    offline.close_and_forget(Duration::from_millis(200)).await;
+    assert_eq!(offline.close_and_forget(Duration::from_millis(200)).await, Ok(()));
+    // One that never opened it opens it for that, and one that does not know whose it is says so.
+    let left = ada(false);
+    soon(left.channel("chat:room").publish(&2_u64).stored()).await.unwrap();
+    left.close(Duration::ZERO).await;
+    let nobody = builder(server.url(), "ada").storage(FileStorage::at(folder.file())).build().unwrap();
+    let told = nobody.close_and_forget(Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(told.code, ErrorCode::NotErased, "{told}");
+    assert_eq!(ada(false).close_and_forget(Duration::from_secs(5)).await, Ok(()));
     let again = ada(true);
     soon(again.connected()).await.unwrap();
     assert_eq!(soon(again.outbox().kept()).await, Ok(Kept::Durably));
