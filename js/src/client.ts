@@ -68,6 +68,7 @@ export class BaseClient {
   #over: RealtimeError | undefined;
   #closing: Promise<void> | undefined;
   #closed: ((over: Promise<void> | undefined) => void) | undefined;
+  #quiet: Promise<void> | undefined;
   #forgets = false;
 
   /** Opens nothing and loads nothing: `connect` and the first call do. Throws `invalid_option`. */
@@ -168,7 +169,7 @@ export class BaseClient {
         this.#bridge.run((host) => host.tell(CLOSE, "", "", flush, forget ? 1 : 0), (error) => this.#end(error));
       }
     });
-    return forget ? this.#closing : this.#closing.catch(() => undefined);
+    return forget ? this.#closing : (this.#quiet ??= this.#closing.catch(() => undefined));
   }
 
   /** The same as `close()`. */

@@ -125,3 +125,34 @@ fn an_ephemeral_message_that_waits_for_its_channel_does_not_outlive_the_connecti
     desk.confirm("chat:a", "e1", 0);
     assert_eq!(desk.sent("publish"), 0);
 }
+
+#[test]
+fn a_cut_between_the_refused_guess_and_the_right_number_lets_nothing_overtake() {
+    let mut desk = forgotten();
+    let first = desk.publish("chat:a", "2");
+    desk.publish("chat:a", "3");
+    let (id, _) = desk.take("publish");
+    // The link is lost before anything can be numbered anew: the answer stands in the last frame.
+    let conn = desk.conn.take().expect("a socket");
+    let refusal =
+        json!({ "id": id, "error": { "code": 301, "message": "taken", "expected": 2 } }).to_string();
+    desk.client.handle_input(
+        homing_core::Instant::from_millis(desk.now),
+        homing_core::Input::FrameReceived { conn, text: &refusal },
+    );
+    desk.input(homing_core::Input::SocketClosed { conn, code: 1006, reason: "cut" });
+    desk.commands.clear();
+    desk.until_socket(60_000);
+    accept(&mut desk);
+    assert_eq!(desk.sent("publish"), 1);
+    let (id, publish) = desk.take("publish");
+    assert_eq!(publish["data"], 2);
+    if publish["homing"]["number"] == 1 {
+        taken(&mut desk, id, 2);
+        ack(&mut desk, 2, 2);
+    } else {
+        desk.answer(id, "publish", json!({ "epoch": "e1", "offset": 2 }));
+    }
+    ack(&mut desk, 3, 3);
+    assert!(matches!(desk.settled[&first], Ok(Response::Published { .. })));
+}

@@ -52,7 +52,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = RealtimeClient::builder("wss://example.org/connection/websocket")
 //!     .storage(FileStorage::at("bot.redb"))
-//!     .user("bot") // where the app knows it: what is stored is there before the connection is
+//!     .user("bot") // whom the server calls so: what is stored is there, and safe, before the connection is
 //!     .build()?;
 //! client.connect()?;
 //! let jobs = client.channel("jobs").durable();

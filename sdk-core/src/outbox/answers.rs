@@ -98,7 +98,7 @@ impl RealtimeClient {
             }
         };
         if let Some(lane) = self.outbox.lanes.get_mut(key) {
-            (lane.in_step, lane.guesses) = (true, false);
+            lane.in_step = true;
         }
         if expected == 0 || expected > MAX_SAFE_INTEGER {
             return self.on_protocol_error("the expected number is out of range");

@@ -87,6 +87,7 @@ impl RealtimeClient {
         }
         for lane in self.outbox.lanes.values_mut() {
             lane.renumber = None;
+            lane.in_step &= !lane.guesses;
         }
     }
 

@@ -32,8 +32,8 @@ pub(crate) struct Lane {
     /// Whether the next number is the one that the server expects. Where it may not be, one message goes alone:
     /// another one behind it could have the right number by chance, and overtake it.
     pub(crate) in_step: bool,
-    /// Whether the numbers that this producer has given here were forgotten, and it has heard of none since: the
-    /// first one is a guess, and that it is taken says nothing about the message.
+    /// Whether the numbers that this producer has given here were forgotten, and none was acked since: the first one
+    /// is a guess, and that it is taken says nothing about the message.
     pub(crate) guesses: bool,
     /// When the last ack came about, the server's Unix milliseconds.
     pub(crate) last_ack: i64,

@@ -9,7 +9,7 @@ use super::{
 };
 use homing_core::{
     ChannelEvent, ChannelKey, Config, ConnectionState, Duration, EntryState, ErrorCode, Event, Input,
-    Instant, OutboxLimits, Position, RealtimeClient, RequestId, Response, SubscribeOptions,
+    Instant, OutboxEntry, OutboxLimits, Position, RealtimeClient, RequestId, Response, SubscribeOptions,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,8 +135,9 @@ impl Client {
             started_at: START + person.skew + i64::try_from(now).expect("a story is short"),
             outbox: OutboxLimits {
                 entries: person.entries,
+                bytes: person.bytes,
                 age: Duration::from_secs(person.age),
-                ..OutboxLimits::default()
+                channels: person.channels,
             },
             observes_outbox: true,
             ..Config::default()
@@ -325,13 +326,34 @@ impl Client {
     }
 
     /// Whoever waits for something has a deadline, and the limits hold.
-    pub(crate) fn check_deadline(&self) {
+    pub(crate) fn check_deadline(&self, now: u64) {
         let Some(machine) = &self.machine else { return };
         let rests =
             matches!(machine.connection(), ConnectionState::Disconnected { .. } | ConnectionState::Closed);
         let waits =
             !rests || self.closing.is_some() && !matches!(machine.connection(), ConnectionState::Closed);
-        assert!(!waits || machine.poll_timeout().is_some(), "{} waits without a deadline", name(self.number));
+        let due = machine.poll_timeout().map(|deadline| deadline.at);
+        assert!(!waits || due.is_some(), "{} waits without a deadline", name(self.number));
+        // What is too old to be sent is given up as soon as its time has come.
+        let wall_clock = START + self.person.skew + i64::try_from(now).expect("a story is short");
+        let oldest = wall_clock - i64::try_from(self.person.age * 1000).expect("not for ever");
+        let is_too_old = |entry: &OutboxEntry| {
+            entry.state == EntryState::Queued && !entry.was_sent && entry.queued_at <= oldest
+        };
+        let waits = !matches!(machine.connection(), ConnectionState::Closed);
+        assert!(
+            !waits
+                || due.is_some_and(|due| due <= self.instant(now))
+                || !machine.outbox().any(|entry| is_too_old(&entry)),
+            "{} keeps what is too old",
+            name(self.number)
+        );
+    }
+
+    /// Whether the outbox has room for that much, as its limits say.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let Some(machine) = &self.machine else { return false };
+        machine.outbox().count() < self.person.entries && machine.outbox_bytes() + bytes <= self.person.bytes
     }
 
     pub(crate) fn check_limits(&self) {
@@ -346,6 +368,10 @@ impl Client {
         // What an earlier life or another instance left behind comes on top.
         let adopts = self.person.durable;
         assert!(adopts || count <= self.person.entries, "{}'s outbox holds {count}", name(self.number));
+        let bytes = machine.outbox_bytes();
+        let sum: usize = machine.outbox().map(|entry| entry.data.as_str().len()).sum();
+        assert_eq!(bytes, sum, "{}'s outbox counts its bytes wrong", name(self.number));
+        assert!(adopts || bytes <= self.person.bytes, "{}'s outbox holds {bytes} bytes", name(self.number));
         for (channel, count) in sending {
             let most = if adopts { 2 * IN_FLIGHT } else { IN_FLIGHT };
             assert!(count <= most, "{} has {count} under way to {channel}", name(self.number));

@@ -43,6 +43,10 @@ pub(crate) struct Person {
     pub(crate) handler: u64,
     /// Messages that the outbox takes.
     pub(crate) entries: usize,
+    /// Bytes that the outbox takes.
+    pub(crate) bytes: usize,
+    /// Channels whose numbers the client remembers.
+    pub(crate) channels: usize,
     /// Seconds that a message may wait unsent.
     pub(crate) age: u64,
     /// Shares the storage with the one before, like two tabs of a page.
@@ -110,7 +114,7 @@ impl Plan {
         let mut dice = Dice::new(seed);
         // Short seeds are alike in their first throws.
         (0..8).for_each(|_| _ = dice.number());
-        let setup = Setup::new(&mut dice);
+        let setup = Setup::new(&mut dice, seed);
         let kinds = Kinds::new(&mut dice, &setup);
         let mut steps = Vec::new();
         for _ in 0..20 + dice.below(50) {
@@ -140,8 +144,11 @@ fn publish(dice: &mut Dice, setup: &Setup) -> Step {
 }
 
 impl Setup {
-    fn new(dice: &mut Dice) -> Self {
+    fn new(dice: &mut Dice, seed: u64) -> Self {
         let mut people: Vec<Person> = Vec::new();
+        // Dice of their own: what is drawn here changes nothing else of a seed's story.
+        let mut limits = Dice::new(seed ^ 0x7171);
+        (0..8).for_each(|_| _ = limits.number());
         for number in 0..1 + dice.index(NAMES.len()) {
             let shares = number > 0 && people[number - 1].durable && dice.chance(20);
             people.push(Person {
@@ -155,6 +162,8 @@ impl Setup {
                 disk: if dice.chance(50) { dice.below(300) } else { 2 },
                 handler: if dice.chance(50) { dice.below(2_000) } else { 0 },
                 entries: if dice.chance(15) { 12 } else { 1024 },
+                bytes: if limits.chance(15) { 100 } else { 8 << 20 },
+                channels: if limits.chance(25) { 1 + limits.index(2) } else { 1024 },
                 age: if dice.chance(10) { 15 } else { 7 * 24 * 3600 },
                 shares,
             });

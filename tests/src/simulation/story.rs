@@ -157,17 +157,19 @@ impl World {
         let data = payload(&said, long);
         let text = data.clone();
         let options = PublishOptions::default();
+        let has_room = self.clients[client].has_room(data.len());
         let accepted =
             self.act(client, move |machine, now| machine.publish(now, CHANNELS[channel], &text, &options));
         match accepted {
             None => {}
-            Some(Ok(accepted)) => self.accepted(client, channel, &said, data, long, accepted),
+            Some(Ok(accepted)) => {
+                assert!(has_room, "{said} is accepted beyond the limits");
+                self.accepted(client, channel, &said, data, long, accepted);
+            }
             Some(Err(error)) => {
                 let us = &self.clients[client];
-                let full =
-                    us.machine.as_ref().is_some_and(|machine| machine.outbox().count() >= us.person.entries);
                 let allowed = match error.code {
-                    ErrorCode::QueueFull => full,
+                    ErrorCode::QueueFull => !has_room,
                     ErrorCode::MessageTooLarge => long && self.plan.setup.picky,
                     ErrorCode::Closed => us.closing.is_some(),
                     _ => false,
@@ -439,6 +441,10 @@ impl World {
             return;
         }
         let us = &self.clients[message.client];
+        // One who has forgotten the channel's numbers does not notice.
+        if us.person.channels < CHANNELS.len() {
+            return;
+        }
         let later = self.truth.messages.iter().enumerate().skip(at + 1).any(|(_, later)| {
             (later.client, later.life, later.channel) == (message.client, message.life, message.channel)
                 && later.is_there

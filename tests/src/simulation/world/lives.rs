@@ -44,7 +44,7 @@ impl World {
             let Some(output) = machine.poll_output() else { break };
             self.obey(client, output);
         }
-        self.clients[client].check_deadline();
+        self.clients[client].check_deadline(self.now);
     }
 
     pub(super) fn obey(&mut self, client: usize, output: Output) {
