@@ -1,6 +1,5 @@
 //! What a client remembers of channels that it has published to: so many and no more, and nothing is lost, doubled
 //! or out of order where it has forgotten one. And what is now or never is not kept for later.
-#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod support;
 

@@ -170,9 +170,10 @@ impl Client {
         self.machine = None;
         self.readers.clear();
         self.calls.clear();
-        for message in truth.messages.iter_mut().filter(|message| message.client == self.number) {
-            message.may_be_unedited |= message.is_edited;
-            message.taken_back = false;
+        for message in &mut truth.messages {
+            message.may_be_unedited |= message.is_edited && message.client == self.number;
+            // What it was taken back from may be another instance's, which has adopted it.
+            message.taken_back = message.taken_back.filter(|by| *by != self.number);
         }
     }
 

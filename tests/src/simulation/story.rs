@@ -204,7 +204,7 @@ impl World {
             is_durable: us.person.durable && !us.in_memory,
             fate: None,
             kept: None,
-            taken_back: false,
+            taken_back: None,
             was_discarded: false,
             is_edited: false,
             may_be_unedited: false,
@@ -233,7 +233,7 @@ impl World {
             let message = &mut self.truth.messages[at];
             message.was_discarded = true;
             if !waits && message.fate.is_none() && !found.was_sent {
-                message.taken_back = true;
+                message.taken_back = Some(client);
                 let is_there = message.is_there && !message.is_doubtful;
                 assert!(!is_there, "{} is taken back, and in the log", message.name);
             }

@@ -33,8 +33,8 @@ pub(crate) struct Message {
     /// Whether the app was told that it is kept, and durably.
     pub(crate) kept: Option<bool>,
     pub(crate) is_durable: bool,
-    /// The app took it back, and no call was left to settle.
-    pub(crate) taken_back: bool,
+    /// The app of this client took it back, and no call was left to settle.
+    pub(crate) taken_back: Option<usize>,
     /// The app has taken it out of the outbox, or given another one in its place.
     pub(crate) was_discarded: bool,
     /// The app has put another payload into it, and has crashed since: either may be the one.
@@ -156,7 +156,7 @@ impl Truth {
         assert_eq!(message.channel, channel, "{} is in another channel", message.name);
         let is_current = *message.data == *data || message.may_be_unedited || message.is_doubtful;
         assert!(is_current, "{} is there as it was before it was edited", message.name);
-        let taken_back = message.taken_back && !message.is_doubtful;
+        let taken_back = message.taken_back.is_some() && !message.is_doubtful;
         assert!(!taken_back, "{} is appended although it was taken back", message.name);
         // What a storage that has failed holds is old news, and nobody may know the message any more.
         let is_forgotten = message.is_doubtful && (self.excuses.forgets || self.excuses.losses > 0);
