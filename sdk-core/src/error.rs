@@ -76,7 +76,7 @@ errors! {
     Cancelled = 12, "cancelled", stop, "the call was cancelled by the app", "nothing";
     Closed = 13, "closed", stop, "the client was closed", "make a new client";
     Disconnected = 14, "disconnected", retry, "the app disconnected while the call was waiting to be sent", "call connect() and try again";
-    QueueFull = 15, "queue_full", retry, "too much is waiting to be sent or answered", "wait until some of it has settled, or discard what is parked";
+    QueueFull = 15, "queue_full", retry, "too much is waiting to be sent or answered", "wait until some has settled, or discard some";
     MessageTooLarge = 16, "message_too_large", stop, "the message is larger than the server takes", "send a smaller message";
     InvalidPayload = 17, "invalid_payload", stop, "the payload is not JSON", "pass a value that JSON can express";
     InvalidChannel = 18, "invalid_channel", stop, "the channel name is empty, too long or not ASCII", "use 1 to 255 printable ASCII characters";
@@ -110,7 +110,7 @@ errors! {
     StorageDamaged = 46, "storage_damaged", stop, "some stored records cannot be read; they are left where they are and everything else was taken over", "report it; erase the storage to be rid of them";
     WrongUser = 47, "wrong_user", stop, "the server says that this is another user: what belongs to the former one stays in their storage", "pass the user who is signed in";
     Restarted = 48, "restarted", retry, "the client had a defect and was built anew; what only its memory held is gone, what was stored goes on", "try again; report the text";
-    NotErased = 49, "not_erased", retry, "what is stored may still be there", "see the message";
+    NotErased = 49, "not_erased", retry, "the stored data may still be there", "see the message";
     Internal = 100, "internal", retry, "the server failed", "try again";
     Unauthorized = 101, "unauthorized", stop, "the server wants other credentials", "check the token";
     UnknownChannel = 102, "unknown_channel", stop, "the channel's namespace is not configured on the server", "check the name or configure the namespace";

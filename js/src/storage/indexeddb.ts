@@ -26,7 +26,7 @@ export class IndexedDb implements Storage {
 
   open(scope: StorageScope, adopted: (records: readonly StorageRecord[]) => void): Promise<readonly StorageRecord[]> {
     return this.#turn(async () => {
-      if (typeof indexedDB !== "object") throw new Error("there is no IndexedDB here, pass a Storage");
+      if (typeof indexedDB !== "object") throw new Error("there is no IndexedDB here");
       if (!globalThis.navigator?.locks) throw new Error("there are no Web Locks here, which pages have on https and localhost");
       const name = NAME + JSON.stringify([scope.server, scope.user]);
       if (name !== this.#name) this.#release();

@@ -86,7 +86,7 @@ export class StorageOrders {
   /** Lets go of the storage once everything that was ordered is done. Rejects where it was to `forget` and could not. */
   async close(forget = false): Promise<void> {
     const erased = this.#erased;
-    let wrong: unknown = !forget ? undefined : erased ? "no answer in time" : "pass the option user";
+    let wrong: unknown = !forget ? undefined : erased ? "" : "pass the option user";
     const work = async (): Promise<void> => {
       if (erased) wrong = await erased.catch((error: unknown) => error ?? "");
       await this.#storage.close();

@@ -231,12 +231,9 @@ impl RealtimeClient {
     fn new_lane(&mut self, own: ProducerKey, channel: &str) -> LaneId {
         if self.outbox.lanes.len() >= self.config.outbox.channels
             && let Some(rested) = self.outbox.rested(own)
-            && let Some(lane) = self.outbox.lanes.remove(rested)
         {
             self.outbox.has_forgotten = true;
-            if let Some(producer) = self.outbox.producers.get(own) {
-                self.storage.delete(records::lane_key(&producer.id, &lane.channel));
-            }
+            self.drop_lane(rested);
         }
         let id = self.outbox.add_lane(own, channel);
         if let Some(lane) = self.outbox.lanes.get_mut(id).filter(|_| self.outbox.has_forgotten) {
@@ -385,13 +382,19 @@ impl RealtimeClient {
         if used || self.outbox.own == Some(producer) {
             return;
         }
+        for lane in lanes {
+            self.drop_lane(lane);
+        }
         if let Some(spent) = self.outbox.producers.remove(producer) {
-            for lane in lanes {
-                if let Some(lane) = self.outbox.lanes.remove(lane) {
-                    self.storage.delete(records::lane_key(&spent.id, &lane.channel));
-                }
-            }
             self.storage.delete(records::producer_key(&spent.id));
+        }
+    }
+
+    fn drop_lane(&mut self, id: LaneId) {
+        if let Some(lane) = self.outbox.lanes.remove(id)
+            && let Some(producer) = self.outbox.producers.get(lane.producer)
+        {
+            self.storage.delete(records::lane_key(&producer.id, &lane.channel));
         }
     }
 
