@@ -145,7 +145,7 @@ export class Calls {
       (host) => {
         const made = send(host);
         if (made >= 0) {
-          id ??= (JSON.parse(host.said()) as { id: string }).id;
+          id ??= host.said();
           if (!this.#limits.keeps) stored(false);
         }
         return made;

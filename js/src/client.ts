@@ -63,6 +63,7 @@ export class BaseClient {
   readonly #emitter = new Emitter<ClientEvents>((cause, type) => this.#handlerFailed(cause, type));
   #state: ConnectionState = frozen({ status: "disconnected", reason: frozen({ code: 0, text: "not connected yet" }) });
   #health: Health = "ok";
+  #protocolErrors = 0;
   #socket: SocketLike | undefined;
   #wanted = false;
   #over: RealtimeError | undefined;
@@ -119,6 +120,11 @@ export class BaseClient {
   /** How the connection looks to a person. */
   get health(): Health {
     return this.#health;
+  }
+
+  /** How often the server has sent what the protocol does not allow; each time the connection was made anew. */
+  get protocolErrors(): number {
+    return this.#protocolErrors;
   }
 
   /** Wants to be connected, until `disconnect` or `close`. Harmless if it is wanted already. */
@@ -278,6 +284,7 @@ export class BaseClient {
         break;
       case "error": {
         const error = toError(event.error);
+        if (error.name === "protocol") this.#protocolErrors += 1;
         if (error.name === "storage_failed" || error.name === "storage_from_future") this.#storage?.failed();
         this.#report(error);
         break;

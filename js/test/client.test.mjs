@@ -42,6 +42,20 @@ test("connect works before the module has loaded, and state is said once per cha
   assert.deepEqual(seen, ["connecting", "connected", "disconnected"]);
 });
 
+test("what the protocol does not allow is counted, and ends the connection", async () => {
+  const it = client(server);
+  const errors = [];
+  it.on("error", (error) => errors.push(error.name));
+  it.connect();
+  for (let count = 1; count <= 2; count += 1) {
+    await connected(it);
+    assert.equal(it.protocolErrors, count - 1);
+    server.session.push({ channel: "a", pub: { offset: -1, data: 0 } });
+    await until(() => it.protocolErrors === count && it.state.status === "connecting", "the end of the connection");
+  }
+  assert.deepEqual(errors, ["protocol", "protocol"]);
+});
+
 test("wrong options are named at once", () => {
   const cases = [
     ["ftp://example.org", {}, /ws:\/\//],

@@ -258,7 +258,8 @@ impl Builder {
         let (state, watch_state) = watch::channel(core.connection().clone());
         let (health, watch_health) = watch::channel(Health::default());
         let (retry_at, watch_retry_at) = watch::channel(None);
-        let shown = Shown { state, health, retry_at };
+        let protocol_errors = Arc::new(AtomicU64::new(0));
+        let shown = Shown { state, health, retry_at, protocol_errors: Arc::clone(&protocol_errors) };
         let timeline = Timeline::new(clock);
         let kept = (keeper, ledger);
         let driver = Driver::new(core, timeline, receiver, Arc::new(dialer), providers, shown, kept);
@@ -275,6 +276,7 @@ impl Builder {
                 state: watch_state,
                 health: watch_health,
                 retry_at: watch_retry_at,
+                protocol_errors,
             }),
         })
     }

@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Receiver<ConnectionState>,
     pub(crate) health: watch::Receiver<Health>,
     pub(crate) retry_at: watch::Receiver<Option<Instant>>,
+    pub(crate) protocol_errors: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -241,6 +242,12 @@ impl RealtimeClient {
     #[must_use]
     pub fn watch_state(&self) -> watch::Receiver<ConnectionState> {
         self.shared.state.clone()
+    }
+
+    /// How often the server has sent what the protocol does not allow; each time the connection was made anew.
+    #[must_use]
+    pub fn protocol_errors(&self) -> u64 {
+        self.shared.protocol_errors.load(Ordering::Relaxed)
     }
 
     /// How the connection looks to a person: a short cut does not show.

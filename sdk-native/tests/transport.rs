@@ -320,6 +320,25 @@ async fn a_binary_frame_is_no_protocol_of_ours() {
 }
 
 #[tokio::test]
+async fn what_the_protocol_does_not_allow_is_counted_and_ends_the_connection() {
+    let (connector, mut streams) = pipes(1 << 16);
+    let client = quick("ws://example.org/").connector(connector).build().unwrap();
+    client.connect().unwrap();
+    for count in 1..=2 {
+        let mut conn = Conn::accept(Box::new(soon(streams.recv()).await.unwrap())).await;
+        conn.greet(ConnectResult::default()).await;
+        soon(client.connected()).await.unwrap();
+        assert_eq!(client.protocol_errors(), count - 1);
+        let wrong = r#"{"push":{"channel":"a","pub":{"offset":-1,"data":0}}}"#;
+        futures::SinkExt::send(&mut conn.socket, tokio_tungstenite::tungstenite::Message::text(wrong))
+            .await
+            .unwrap();
+        while conn.frame().await.is_some() {}
+        assert_eq!(client.protocol_errors(), count);
+    }
+}
+
+#[tokio::test]
 async fn headers_reach_the_upgrade() {
     let (connector, mut streams) = pipes(1 << 16);
     let client =

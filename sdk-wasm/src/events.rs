@@ -196,13 +196,6 @@ pub(crate) fn accepted(request: RequestId, durably: bool) -> String {
     })
 }
 
-/// The id of a message that is tried again.
-pub(crate) fn retried(id: &str) -> String {
-    object(|object| {
-        object.text("id", id);
-    })
-}
-
 /// How much is in the outbox, and what.
 pub(crate) fn outbox(core: &RealtimeClient, whole: bool) -> String {
     object(|object| {

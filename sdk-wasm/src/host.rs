@@ -308,7 +308,7 @@ impl Inner {
             Verb::Discard => return core.discard(now, EntryId(id)).map(|()| 0),
             Verb::Retry => {
                 let accepted = core.retry(now, EntryId(id), Some(two).filter(|data| !data.is_empty()))?;
-                self.said.set(events::retried(&accepted.id));
+                self.said.set(accepted.id.into());
                 Ok(accepted.request)
             }
             Verb::Processed => {

@@ -31,7 +31,10 @@ use link::{Link, LinkEvent};
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use subscribers::Subscribers;
@@ -55,6 +58,7 @@ pub(crate) struct Shown {
     pub(crate) state: watch::Sender<ConnectionState>,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) retry_at: watch::Sender<Option<time::Instant>>,
+    pub(crate) protocol_errors: Arc<AtomicU64>,
 }
 
 pub(crate) struct Driver {
@@ -397,7 +401,12 @@ impl Driver {
                 subscribers.tell_watchers(&ClientEvent::Health(health));
             }
             Event::ServerMessage(json) => subscribers.tell_watchers(&ClientEvent::ServerMessage(json)),
-            Event::Error(error) => subscribers.tell_watchers(&ClientEvent::Error(error)),
+            Event::Error(error) => {
+                if error.code == ErrorCode::Protocol {
+                    self.shown.protocol_errors.fetch_add(1, Ordering::Relaxed);
+                }
+                subscribers.tell_watchers(&ClientEvent::Error(error));
+            }
             Event::Outbox { entry, change } => {
                 let shown = subscribers.shows_pending();
                 let change = self.work.ledger.on_change(&self.core, entry, change, shown);
