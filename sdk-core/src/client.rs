@@ -191,7 +191,7 @@ impl RealtimeClient {
         self.closing = None;
         self.out.drop_events();
         self.give_up_all();
-        self.finish_storage();
+        self.finish_storage(ErrorCode::Closed);
         if self.forgets {
             self.open_known_scope();
             // Also where the open is not answered yet or has failed: then the host hears what comes of it.

@@ -304,9 +304,11 @@ impl RealtimeClient {
         }
     }
 
-    pub(crate) fn failures_stored(&mut self, failures: &[(RequestId, Error)]) {
+    /// Tells failures, as what they are or as another one.
+    pub(crate) fn failures_stored(&mut self, failures: &[(RequestId, Error)], instead: Option<ErrorCode>) {
         for (request, error) in failures {
-            self.out.push(Output::Settled { request: *request, result: Err(error.clone()) });
+            let error = instead.map_or_else(|| error.clone(), Error::new);
+            self.out.push(Output::Settled { request: *request, result: Err(error) });
         }
     }
 

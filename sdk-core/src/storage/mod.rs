@@ -254,20 +254,21 @@ impl RealtimeClient {
 
     /// What belongs to the scope that was open stays there, and leaves the memory.
     fn leave_scope(&mut self) {
-        self.finish_storage();
+        self.finish_storage(ErrorCode::WrongUser);
         let last_write = self.storage.last_write;
         self.storage = Storage { last_write, ..Storage::new(self.config.durable) };
         self.tell_handed_over();
         self.forget_outbox(ErrorCode::WrongUser);
     }
 
-    /// Hands over what is left to write, whatever is under way: nobody will wait for it.
-    pub(crate) fn finish_storage(&mut self) {
+    /// Hands over what is left to write, whatever is under way: nobody will wait for it. A failure that is not stored
+    /// by then is told as `code`, because after a crash it may come to life again.
+    pub(crate) fn finish_storage(&mut self, code: ErrorCode) {
         let pending = self.storage.pending.take();
         self.flush_storage();
         let last = self.storage.pending.take();
         for over in pending.iter().chain(&last) {
-            self.failures_stored(&over.failures);
+            self.failures_stored(&over.failures, Some(code));
         }
     }
 
@@ -300,7 +301,7 @@ impl RealtimeClient {
             Ok(()) => {
                 self.entries_stored(&pending.entries);
                 self.removals_stored(&pending.removals);
-                self.failures_stored(&pending.failures);
+                self.failures_stored(&pending.failures, None);
             }
             Err(why) => {
                 self.storage.pending = Some(pending);
@@ -326,7 +327,7 @@ impl RealtimeClient {
         for over in pending.iter().chain([&next]) {
             self.entries_stored(&over.entries);
             self.removals_stored(&over.removals);
-            self.failures_stored(&over.failures);
+            self.failures_stored(&over.failures, None);
         }
         self.storage_settled();
     }
