@@ -169,10 +169,13 @@ fn epochs_that_follow_one_another_closely_lose_no_place() {
     desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 43}));
     let id = desk.take("history").0;
     desk.answer(id, "error", json!({"code": 112, "message": "", "expected": 41, "epoch": "e3"}));
-    desk.take("unsubscribe");
-    let (id, asked) = desk.take("subscribe");
-    assert_eq!((&asked["epoch"], &asked["offset"]), (&json!("e3"), &json!(40)));
+    let id = desk.rejoins(&at("e3", 40));
     desk.answer_subscribe(id, &json!({"epoch": "e4", "offset": 44}));
+    assert_eq!(desk.answer_page(41..=45, "e5", 45), json!({"epoch": "e3", "offset": 40}));
+    // The second time in a row not at once.
+    desk.pass(5_000);
+    let id = desk.rejoins(&at("e3", 40));
+    desk.answer_subscribe(id, &json!({"epoch": "e5", "offset": 45}));
     assert_eq!(desk.answer_page(41..=45, "e5", 45), json!({"epoch": "e3", "offset": 40}));
     assert_eq!(desk.gaps(key), [gap(at("e1", 41), at("e5", 40), GapReason::EpochChanged)]);
     assert_eq!(desk.offsets(key), Vec::from_iter(41..=45), "nothing comes twice");
@@ -184,10 +187,32 @@ fn an_epoch_that_a_log_survives_between_two_pages_is_no_gap() {
     desk.publication("a", 30);
     desk.answer_page(6..=10, "e1", 30);
     assert_eq!(desk.answer_page(11..=14, "e2", 16), json!({"epoch": "e1", "offset": 10}));
-    assert_eq!(desk.answer_page(15..=16, "e2", 16), json!({"epoch": "e2", "offset": 14}));
+    let id = desk.rejoins(&at("e1", 10));
+    let recovered = json!({"epoch": "e2", "offset": 16, "recovered": true, "publications": page(11..=16)});
+    desk.answer_subscribe(id, &recovered);
     // The message that was held back counted the old epoch.
     desk.publication("a", 17);
     assert_eq!((desk.gaps(key), desk.offsets(key)), (vec![], Vec::from_iter(6..=17)));
+}
+
+/// The reader was told that the channel stands at 17; then the store lost all behind 8, and others wrote 9 and 10.
+#[test]
+fn an_epoch_that_only_a_page_reveals_is_told_before_its_messages() {
+    let (mut desk, _, key) = Desk::in_channel("a", 8);
+    let (id, _) = desk.cut();
+    desk.answer_subscribe(id, &json!({"epoch": "e1", "offset": 17}));
+    desk.answer_page(9..=10, "e2", 10);
+    assert!(desk.offsets(key).is_empty(), "nothing of an epoch that the app has not heard of");
+    let id = desk.rejoins(&at("e1", 8));
+    let recovered = json!({"epoch": "e2", "offset": 10, "recovered": true, "publications": page([9, 10])});
+    desk.answer_subscribe(id, &recovered);
+    let told = desk.channel_events(key).into_iter().filter_map(|event| match event {
+        ChannelEvent::Subscribed(told) => told.position.clone(),
+        ChannelEvent::Message(message) => Some(at("", message.offset)),
+        _ => None,
+    });
+    assert_eq!(Vec::from_iter(told), [at("e1", 17), at("e2", 10), at("", 9), at("", 10)]);
+    assert_eq!(desk.gaps(key), []);
 }
 
 #[test]
@@ -196,7 +221,10 @@ fn an_epoch_that_changes_between_two_pages_is_one_gap() {
     desk.publication("a", 30);
     desk.answer_page(6..=10, "e1", 30);
     desk.answer_page(1..=2, "e2", 4);
-    // The page that revealed it was asked for by a position of the old epoch, so it is asked for again.
+    let id = desk.rejoins(&at("e1", 10));
+    desk.answer_subscribe(id, &json!({"epoch": "e2", "offset": 4}));
+    let id = desk.take("history").0;
+    desk.refuse(id, 112);
     assert_eq!(desk.answer_page(1..=4, "e2", 4), json!({"epoch": "e2"}));
     assert_eq!(desk.gaps(key), [gap(at("e1", 11), at("e2", 0), GapReason::EpochChanged)]);
     assert_eq!(desk.offsets(key), [6, 7, 8, 9, 10, 1, 2, 3, 4]);

@@ -221,14 +221,27 @@ fn an_endless_list_of_server_side_subscriptions_goes_with_its_connection() {
 fn a_server_that_makes_a_channel_anew_at_every_page_keeps_the_app_at_one_gap() {
     let (mut desk, _, key) = Desk::in_channel("a", 5);
     desk.publication("a", 9);
-    for n in 0..100 {
-        let id = desk.take("history").0;
-        let result = json!({"publications": page([1, 2]), "epoch": format!("x{n}"), "offset": 9});
-        desk.answer(id, "history", result);
+    let mut subscribe = 0;
+    for n in 0..3 {
+        desk.answer_page([1, 2], &format!("x{n}"), 9);
+        assert_eq!(desk.sent("subscribe"), usize::from(n == 0), "only once without a pause");
+        let left = desk.take("unsubscribe").0;
+        desk.answer(left, "unsubscribe", json!({}));
+        for _ in 0..200 {
+            if desk.sent("subscribe") == 0 {
+                desk.pass(100);
+            }
+        }
+        subscribe = desk.take("subscribe").0;
+        if n < 2 {
+            desk.answer_subscribe(subscribe, &json!({"epoch": "e1", "offset": 9}));
+        }
     }
-    assert!(desk.channel_events(key).is_empty(), "nothing is certain yet");
+    assert_eq!((desk.gaps(key), desk.offsets(key)), (vec![], vec![]), "nothing is certain yet");
+    desk.answer_subscribe(subscribe, &json!({"epoch": "x2", "offset": 9}));
     let id = desk.take("history").0;
-    desk.answer(id, "history", json!({"publications": page(1..=9), "epoch": "x99", "offset": 9}));
+    desk.refuse(id, 112);
+    desk.answer_page(1..=9, "x2", 9);
     assert_eq!((desk.gaps(key).len(), desk.offsets(key)), (1, Vec::from_iter(1..=9)));
 }
 

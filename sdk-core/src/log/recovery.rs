@@ -291,40 +291,30 @@ impl RealtimeClient {
         repair.page = None;
         match outcome {
             Outcome::History(result) => {
-                channel.failures = 0;
                 if result.epoch.is_empty() {
                     return self.on_protocol_error("a page of history without an epoch");
                 }
                 let Some(reached) = &mut channel.position else { return };
                 let later = repair.later.take();
-                let is_expected = later.as_deref().is_some_and(|later| *later == *result.epoch);
-                // A page that was answered vouches that the place asked from stands in its epoch.
-                let vouches = is_expected
-                    || (later.is_some() || channel.lost.is_none())
-                        && result.publications.iter().all(|one| one.offset > reached.offset);
-                if *result.epoch != *reached.epoch && vouches && result.offset >= reached.offset {
-                    if !is_expected {
-                        // Another one since it was asked: what was held counts another generation.
-                        *repair = Repair { head: result.offset, ..Repair::default() };
+                if *result.epoch != *reached.epoch {
+                    if later.as_deref() != Some(&*result.epoch) {
+                        // The app was told of another epoch: it hears of this one before what stands in it.
+                        return self.rejoin(key, &Error::new(ErrorCode::UnrecoverablePosition));
                     }
-                    let next = reached.next();
-                    *reached = Position::new(&result.epoch, reached.offset);
-                    let newer = |publication: &&wire::Publication<'_>| publication.offset >= next.offset;
-                    let first = result
-                        .publications
-                        .iter()
-                        .find(newer)
-                        .map_or(result.offset + 1, |first| first.offset);
-                    if first > next.offset {
+                    let before = reached.clone();
+                    if result.offset < before.offset {
+                        channel.begin_epoch(&before, &result.epoch);
+                        return self.repair_on(key);
+                    }
+                    // A page that was answered vouches that the place asked from stands in its epoch.
+                    reached.epoch = result.epoch.as_ref().into();
+                    let next = before.next();
+                    let first = result.publications.first();
+                    if first.map_or(result.offset + 1, |first| first.offset) > next.offset {
                         channel.lost.get_or_insert((next, GapReason::Retention));
                     }
-                } else if *result.epoch != *reached.epoch {
-                    // Made anew between two pages: what was held counts another generation.
-                    let before = reached.clone();
-                    *repair = Repair { head: result.offset, ..Repair::default() };
-                    channel.begin_epoch(&before, &result.epoch);
-                    return self.repair_on(key);
                 }
+                channel.failures = 0;
                 let head = repair.head;
                 if result.publications.iter().any(|publication| publication.offset > reached.offset) {
                     channel.take_page(&result.publications, out);

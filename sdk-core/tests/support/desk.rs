@@ -283,6 +283,14 @@ impl Desk {
         self.answer(id, "subscribe", result);
     }
 
+    /// Takes a leave and the subscribe from `place` that follows it; gives back the subscribe's id.
+    pub fn rejoins(&mut self, place: &Position) -> u64 {
+        self.take("unsubscribe");
+        let (id, asked) = self.take("subscribe");
+        assert_eq!((&asked["epoch"], &asked["offset"]), (&json!(*place.epoch), &json!(place.offset)));
+        id
+    }
+
     /// Answers the page of history that was asked for; gives back where it was to begin.
     pub fn answer_page(&mut self, offsets: impl IntoIterator<Item = u64>, epoch: &str, top: u64) -> Value {
         let (id, asked) = self.take("history");
