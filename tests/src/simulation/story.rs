@@ -428,7 +428,8 @@ impl World {
         }
     }
 
-    /// Of an acked message that the store has lost the app was told, if the same life has published there since.
+    /// Of an acked message that the store has lost the app was told, if the same life has published there since: by
+    /// that life, or by a later one that has sent on what the first had published.
     fn check_declared(&self, at: usize) {
         let message = &self.truth.messages[at];
         let keeps = !CHANNELS[message.channel].starts_with("flash:");
@@ -451,7 +452,7 @@ impl World {
                 && later.settled_after >= message.lost_by
                 && matches!(later.fate, Some(Fate::Acked(_)))
         });
-        let told = us.lost.contains(&(message.life, message.channel));
+        let told = us.lost.iter().any(|(life, channel)| *life >= message.life && *channel == message.channel);
         assert!(!later || told, "{} was acked and lost, and nobody was told", message.name);
     }
 }
