@@ -171,8 +171,8 @@ impl Client {
         self.readers.clear();
         self.calls.clear();
         for message in &mut truth.messages {
-            message.may_be_unedited |= message.is_edited && message.client == self.number;
-            // What it was taken back from may be another instance's, which has adopted it.
+            // What it has edited and taken back may be another instance's, which it has adopted.
+            message.may_be_unedited |= message.edited_by == Some(self.number);
             message.taken_back = message.taken_back.filter(|by| *by != self.number);
         }
     }

@@ -206,7 +206,7 @@ impl World {
             kept: None,
             taken_back: None,
             was_discarded: false,
-            is_edited: false,
+            edited_by: None,
             may_be_unedited: false,
             is_doubtful: us.in_memory && us.person.durable,
             appended: 0,
@@ -254,7 +254,7 @@ impl World {
             let message = &self.truth.messages[at];
             let is_there = message.is_there && !message.is_doubtful;
             assert!(!is_there, "{} is edited, and in the log", message.name);
-            self.truth.edited(at, data, long);
+            self.truth.edited(at, client, data, long);
             self.truth.messages[at].name = said.into();
         }
         self.drain(client);

@@ -37,8 +37,8 @@ pub(crate) struct Message {
     pub(crate) taken_back: Option<usize>,
     /// The app has taken it out of the outbox, or given another one in its place.
     pub(crate) was_discarded: bool,
-    /// The app has put another payload into it, and has crashed since: either may be the one.
-    pub(crate) is_edited: bool,
+    /// The app of this client has put another payload into it; where it has crashed since, either may be the one.
+    pub(crate) edited_by: Option<usize>,
     pub(crate) may_be_unedited: bool,
     /// Its storage has failed or gone back, or its app has given up waiting for it.
     pub(crate) is_doubtful: bool,
@@ -119,10 +119,10 @@ impl Truth {
     }
 
     /// The app has put another payload into a message.
-    pub(crate) fn edited(&mut self, message: usize, data: Box<str>, is_long: bool) {
+    pub(crate) fn edited(&mut self, message: usize, by: usize, data: Box<str>, is_long: bool) {
         self.by_data.insert(data.clone(), message);
         let message = &mut self.messages[message];
-        (message.data, message.is_long, message.is_edited) = (data, is_long, true);
+        (message.data, message.is_long, message.edited_by) = (data, is_long, Some(by));
     }
 
     pub(crate) fn with_data(&self, data: &str) -> Option<usize> {
