@@ -57,7 +57,7 @@ export const bundle = async (wasm, dist, glue = join(wasm, "homing.js")) => {
   for (const name of readdirSync(dist)) {
     const file = join(dist, name);
     // Node prints the whole line that an uncaught error comes from.
-    const format = { max_line_len: 1000 };
+    const format = { max_line_len: 2000 };
     const { code } = await minify(readFileSync(file, "utf8"), { module: true, ecma: 2022, compress: { passes: 3 }, format });
     writeFileSync(file, code);
   }
